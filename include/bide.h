@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bide.h - stackful coroutines for C: tasks, await, cancel scopes, and I/O that looks blocking and
+ * is not.
+ *
+ * The umbrella over the core. Short words (async, await, spawn, ...) are opt-in: include
+ * bide/short.h after it.
+ */
+#ifndef BIDE_H
+#define BIDE_H
+
+#include <bide/async/async.h>
+#include <bide/base/api.h>
+#include <bide/base/time.h>
+#include <bide/debug/watchdog.h>
+#include <bide/io/dial.h>
+#include <bide/io/listener.h>
+#include <bide/io/serve.h>
+#include <bide/io/stream.h>
+#include <bide/reactor/wait_fd.h>
+#include <bide/runtime/run.h>
+#include <bide/sched/loop.h>
+#include <bide/sched/scope.h>
+#include <bide/sched/sleep.h>
+#include <bide/sched/task.h>
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.h - one thread's scheduler: its options, what it reports, what it counts.
+ *
+ * A loop lives as long as the bide_run that started it (bide/runtime/run.h). It runs ready tasks in
+ * the order in which they became ready, and looks at timers and I/O when none is ready, and every
+ * so many switches even when some always is.
+ */
+#ifndef BIDE_SCHED_LOOP_H
+#define BIDE_SCHED_LOOP_H
+
+#include <bide/base/api.h>
+#include <bide/sched/task.h>
+
+/* What a loop has to tell that no return value says. */
+enum bide_report_kind {
+    BIDE_REPORT_TASK_FAILED,  /* a detached task returned a negative number */
+    BIDE_REPORT_SPAWN_FAILED, /* no stack, or tasks_max reached; spawn returned NULL */
+    BIDE_REPORT_NOT_AWAITED,  /* the loop ended, and nobody had awaited or detached this task */
+    BIDE_REPORT_DEADLOCK,     /* one a sleeping task: nothing is left that could wake it */
+    BIDE_REPORT_LINGERING, /* seconds after it was told to end with the loop, a task still lives */
+    BIDE_REPORT_ACCEPT, /* a listener backs off: no descriptor or memory for the next connection */
+};
+
+typedef struct bide_report {
+    enum bide_report_kind kind;
+    int error;             /* negative errno, or the task's result */
+    const char *task;      /* the task's name */
+    const bide_site *site; /* where it was spawned; NULL for the first task */
+    const char *message;   /* one line in words, without a newline; borrowed for the call */
+} bide_report;
+
+/* Choices for one loop; zero means the default. */
+typedef struct bide_options {
+    size_t stack_bytes;      /* usable stack of a task that asks for none of its own: 256 KiB */
+    size_t tasks_max;        /* spawns beyond so many living tasks fail; 0 for no limit */
+    bool debug;              /* print failed detached tasks as well */
+    bool no_overflow_report; /* install no SIGSEGV and SIGBUS handlers */
+    /* Called instead of printing a line on standard error; must not park. */
+    void (*on_report)(const bide_report *, void *arg);
+    void *report_arg;
+} bide_options;
+
+typedef struct bide_stats {
+    uint64_t tasks_spawned;
+    uint64_t tasks_living;   /* spawned and not ended */
+    uint64_t tasks_most;     /* the most that lived at once */
+    uint64_t tasks_failed;   /* detached tasks that returned a negative number */
+    uint64_t turns;          /* times a task was given the processor */
+    uint64_t polls;          /* times the loop looked at I/O and timers */
+    uint64_t sleeps;         /* polls that were allowed to wait */
+    uint64_t stacks_made;    /* reserved so far */
+    uint64_t stacks_pooled;  /* free, with memory resident */
+    uint64_t control_bytes;  /* memory of a task beside its stack */
+    uint64_t accept_refused; /* times a listener backed off for want of a descriptor or memory */
+} bide_stats;
+
+/**
+ * Copy the running loop's counters.
+ *
+ * @param stats  borrowed; filled
+ *
+ * Returns nothing; outside a loop every counter is 0.
+ * Blocks:  no.
+ * Cancel:  not a parking point.
+ * Threads: the loop's own.
+ */
+BIDE_API void bide_loop_stats(bide_stats *stats);
+
+#endif

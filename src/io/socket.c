@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * socket.c - connected sockets as streams.
+ *
+ * The call comes first and the wait after it. After a short read the socket is known to be empty,
+ * so that the next read parks without asking the kernel; unless a hang-up, urgent data or passed
+ * descriptors were seen, for then no further event would announce what is left.
+ */
+#include "io/socket.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+
+#include "base/sys.h"
+
+struct socket {
+    bide_stream stream;
+    struct bide__epoll *epoll;
+    struct bide__fd *fd;
+    int number;
+    uint32_t generation; /* of the registration: another one in fd is not ours */
+    bool is_unix;
+};
+
+static struct socket *socket_of(bide_stream *stream)
+{
+    return BIDE__CONTAINER(stream, struct socket, stream);
+}
+
+/* The descriptor still is this stream's: not closed, neither by us nor behind our back. */
+static bool is_open(const struct socket *socket)
+{
+    return socket->fd->generation == socket->generation;
+}
+
+static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
+{
+    struct socket *socket = socket_of(stream);
+    struct bide__fd *fd = socket->fd;
+
+    bytes = bide__sys_recv_most(bytes);
+    while (is_open(socket)) {
+        uint32_t seen = fd->ready[BIDE__IN];
+        ssize_t got = -EAGAIN;
+        bool is_cut = false;
+        int err;
+
+        if (seen != 0)
+            got = socket->is_unix ? bide__sys_recv_unix(socket->number, buf, bytes, &is_cut)
+                                  : bide__sys_recv(socket->number, buf, bytes);
+        if (got > 0 && (size_t)got < bytes && !is_cut && !fd->reads_on &&
+            fd->ready[BIDE__IN] == seen)
+            fd->ready[BIDE__IN] = 0;
+        if (got == -EINTR)
+            continue;
+        if (got != -EAGAIN)
+            return got;
+        err = bide__fd_wait(socket->epoll, fd, BIDE__IN, seen, "read");
+        if (err < 0)
+            return err;
+    }
+    return -EBADF;
+}
+
+static ssize_t socket_write(bide_stream *stream, struct iovec *pieces, size_t count)
+{
+    struct socket *socket = socket_of(stream);
+    struct bide__fd *fd = socket->fd;
+
+    while (is_open(socket)) {
+        uint32_t seen = fd->ready[BIDE__OUT];
+        ssize_t sent = -EAGAIN;
+        int err;
+
+        if (seen != 0)
+            sent = count == 1 ? bide__sys_send(socket->number, pieces->iov_base, pieces->iov_len)
+                              : bide__sys_sendv(socket->number, pieces, count);
+        if (sent == -EINTR)
+            continue;
+        if (sent != -EAGAIN)
+            return sent;
+        err = bide__fd_wait(socket->epoll, fd, BIDE__OUT, seen, "write");
+        if (err < 0)
+            return err;
+    }
+    return -EBADF;
+}
+
+static int socket_shutdown_write(bide_stream *stream)
+{
+    struct socket *socket = socket_of(stream);
+
+    return is_open(socket) ? bide__sys_shutdown(socket->number, SHUT_WR) : -EBADF;
+}
+
+static void socket_close(bide_stream *stream)
+{
+    struct socket *socket = socket_of(stream);
+
+    if (!is_open(socket))
+        return; /* closed behind our back: the number may be somebody else's by now */
+    if (bide__fd_close(socket->epoll, socket->fd))
+        bide__sys_close(socket->number);
+}
+
+static void socket_destroy(bide_stream *stream)
+{
+    free(socket_of(stream));
+}
+
+static const struct bide__stream_ops socket_ops = {
+    .read = socket_read,
+    .write = socket_write,
+    .shutdown_write = socket_shutdown_write,
+    .close = socket_close,
+    .destroy = socket_destroy,
+};
+
+int bide__socket_stream(struct bide__epoll *epoll, int number, int family, bide_stream **out)
+{
+    struct socket *socket = bide__alloc(sizeof *socket);
+    int err;
+
+    if (socket == NULL)
+        return -ENOMEM;
+    err = bide__fd_open(epoll, number, &socket->fd);
+    if (err < 0) {
+        free(socket);
+        return err;
+    }
+    bide__stream_init(&socket->stream, &socket_ops);
+    socket->epoll = epoll;
+    socket->number = number;
+    socket->is_unix = family == AF_UNIX;
+    socket->generation = socket->fd->generation;
+    *out = &socket->stream;
+    return 0;
+}
+
+int bide_stream_fd(bide_stream *stream)
+{
+    if (stream->ops != &socket_ops)
+        return -EOPNOTSUPP;
+    return is_open(socket_of(stream)) ? socket_of(stream)->number : -EBADF;
+}
+
+/* A TCP option; what Unix sockets say to it is that they do not know it. */
+static int set_tcp(bide_stream *stream, int level, int option, int value)
+{
+    int number = bide_stream_fd(stream);
+    int err = number < 0 ? number : bide__sys_setsockopt(number, level, option, value);
+
+    return err == -ENOPROTOOPT ? -EOPNOTSUPP : err;
+}
+
+int bide_stream_set_nodelay(bide_stream *stream, bool on)
+{
+    return set_tcp(stream, IPPROTO_TCP, TCP_NODELAY, on);
+}
+
+/* Whole seconds, rounded up, as far as the kernel takes them (32767, tcp(7)). */
+static int keepalive_seconds(bide_time length)
+{
+    bide_time seconds = length / 1000000000 + (length % 1000000000 != 0);
+
+    return seconds > 32767 ? 32767 : (int)seconds;
+}
+
+int bide_stream_set_keepalive(bide_stream *stream, bide_time idle, bide_time every, int count)
+{
+    int err;
+
+    if (idle == 0)
+        return set_tcp(stream, SOL_SOCKET, SO_KEEPALIVE, 0);
+    if (idle < 0 || every <= 0 || count < 1 || count > 127)
+        return -EINVAL;
+    err = set_tcp(stream, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_seconds(idle));
+    if (err == 0)
+        err = set_tcp(stream, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_seconds(every));
+    if (err == 0)
+        err = set_tcp(stream, IPPROTO_TCP, TCP_KEEPCNT, count);
+    if (err == 0)
+        err = set_tcp(stream, SOL_SOCKET, SO_KEEPALIVE, 1);
+    return err;
+}
+
+int bide__socket_address(int number, bool of_peer, char *text, size_t size)
+{
+    struct bide__address address = {.bytes = sizeof address.is};
+    int err = of_peer ? bide__sys_peer_name(number, &address.is.any, &address.bytes)
+                      : bide__sys_socket_name(number, &address.is.any, &address.bytes);
+
+    return err < 0 ? err : bide__address_format(&address, text, size);
+}
+
+int bide_stream_local_address(bide_stream *stream, char *text, size_t size)
+{
+    int number = bide_stream_fd(stream);
+
+    return number < 0 ? number : bide__socket_address(number, false, text, size);
+}
+
+int bide_stream_peer_address(bide_stream *stream, char *text, size_t size)
+{
+    int number = bide_stream_fd(stream);
+
+    return number < 0 ? number : bide__socket_address(number, true, text, size);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream.h - what every kind of stream has: an operations table, and a buffer for looking ahead.
+ *
+ * A kind embeds struct bide_stream as its first member. Its operations move bytes and park; they
+ * know nothing of buffers, budgets or who else calls.
+ *
+ * Life: a call holds the stream (`users`) while it runs. bide_close marks it closed and lets the
+ * kind wake its waiters with -EBADF; the memory goes when the last call has left. So a task that
+ * wakes from a closed stream still finds it.
+ */
+#ifndef BIDE__IO_STREAM_H
+#define BIDE__IO_STREAM_H
+
+#include <bide/io/stream.h>
+
+#include "sched/loop.h"
+
+enum { BIDE__STREAM_LIMIT = 64 * 1024 };
+
+struct bide__address;
+
+struct bide__stream_ops {
+    /* Read at least one byte: their number, 0 at the end, or an error. Parks. */
+    ssize_t (*read)(bide_stream *stream, void *buf, size_t bytes);
+    /* Write at least one byte of pieces that hold some: their number, or an error. Parks. */
+    ssize_t (*write)(bide_stream *stream, struct iovec *pieces, size_t count);
+    int (*shutdown_write)(bide_stream *stream);
+    /* Wake whoever waits with -EBADF and give back what is not memory. */
+    void (*close)(bide_stream *stream);
+    /* Free the memory, once nobody is inside any more. */
+    void (*destroy)(bide_stream *stream);
+};
+
+struct bide_stream {
+    const struct bide__stream_ops *ops;
+    unsigned users; /* calls in progress */
+    bool is_closed;
+    bool is_read;    /* a task is reading */
+    bool is_written; /* a task is writing */
+    int read_error;  /* to be returned by the next read: the last one moved some bytes before it */
+    int write_error;
+    char *buf; /* read ahead and not consumed: buf[start..end); NULL until it is needed */
+    size_t start;
+    size_t end;
+    size_t capacity;
+    size_t limit; /* the capacity's */
+};
+
+void bide__stream_init(bide_stream *stream, const struct bide__stream_ops *ops);
+
+/*
+ * Enter a reading (writing) call: returns 0, or the scope's error, -EBADF or -EBUSY. After a
+ * success, leave it with the matching end.
+ */
+int bide__stream_read_begin(bide_stream *stream, const char *call);
+void bide__stream_read_end(bide_stream *stream);
+int bide__stream_write_begin(bide_stream *stream, const char *call);
+void bide__stream_write_end(bide_stream *stream);
+
+/*
+ * What a call returns that moved `done` bytes and then met `err` (0 for none): the error waits for
+ * the next call.
+ */
+ssize_t bide__stream_outcome(const bide_stream *stream, size_t done, ssize_t err, int *kept);
+
+/*
+ * Between two operations of one call: spend from the budget, so that a fast peer does not keep the
+ * loop to itself. Returns the scope's error when it has fired meanwhile.
+ */
+int bide__stream_turn(void);
+
+/* Read past what is buffered, or return the error that was kept. Inside read_begin and read_end. */
+ssize_t bide__stream_more(bide_stream *stream, void *buf, size_t bytes);
+
+/* Write all pieces, which are consumed. Inside write_begin and write_end. */
+ssize_t bide__stream_write_all(bide_stream *stream, struct iovec *pieces, size_t count);
+
+/* Keep the stream's memory, even when it is closed meanwhile. */
+void bide__stream_hold(bide_stream *stream);
+void bide__stream_let_go(bide_stream *stream);
+
+/* Bytes that were read ahead. */
+static inline size_t bide__stream_buffered(const bide_stream *stream)
+{
+    return stream->end - stream->start;
+}
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.c - what the loop's own context does when no task runs: expire timers, let the host wait,
+ * give memory back.
+ */
+#include "sched/loop.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sched/report.h"
+#include "sched/task.h"
+#include "sched/waitq.h"
+
+enum {
+    POLL_TOO_RARE_NS = 200 * 1000, /* between two polls: poll twice as often */
+    POLL_TOO_OFTEN_NS = 50 * 1000, /* poll half as often */
+};
+
+#define TRIM_INTERVAL BIDE_SEC(1)
+#define LINGER_TIME BIDE_SEC(5)
+
+__thread struct bide_loop *bide__loop_here;
+
+void bide__loop_missing(const char *call)
+{
+    bide__misuse(
+        "%s was called outside of a task: only code that bide_run or async_main started can "
+        "wait or spawn",
+        call);
+}
+
+struct bide_loop *bide__loop_need(const char *call)
+{
+    return bide__task_need(call)->loop;
+}
+
+int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide_options *options)
+{
+    int err;
+
+    memset(loop, 0, sizeof *loop);
+    if (options != NULL)
+        loop->options = *options;
+    loop->host = host;
+    loop->turns_planned = loop->turns_left = BIDE__TURNS_MOST;
+    loop->trim_at = BIDE_FOREVER;
+    loop->linger_at = BIDE_FOREVER;
+    loop->polled_at = bide__loop_now(loop);
+    bide__stack_pool_init(&loop->stacks, sizeof(struct bide_task),
+                          offsetof(struct bide_task, stack));
+    loop->default_class = bide__stack_class_of(&loop->stacks, loop->options.stack_bytes);
+    if (loop->default_class < 0)
+        return loop->default_class;
+    if (!loop->options.no_overflow_report) {
+        err = bide__overflow_start(&loop->overflow, &loop->stacks, bide__report_overflow, loop);
+        if (err < 0)
+            return err;
+    }
+    bide__wheel_init(&loop->timers, loop->polled_at);
+    loop->root.loop = loop;
+    loop->current = &loop->root;
+    loop->outer = bide__loop_here;
+    if (loop->outer != NULL) /* this one's own context runs on the stack of that one's task */
+        loop->root.sanitizer = loop->outer->current->sanitizer;
+    else
+        bide__sanitizer_start_thread(&loop->root.sanitizer);
+    bide__loop_here = loop;
+    return 0;
+}
+
+struct visit {
+    void (*call)(struct bide_task *task, void *arg);
+    void *arg;
+};
+
+static void visit_stack(struct bide__stack *stack, void *arg)
+{
+    struct bide_task *task = BIDE__CONTAINER(stack, struct bide_task, stack);
+    struct visit *visit = arg;
+
+    if (task->state != BIDE__TASK_FREE)
+        visit->call(task, visit->arg);
+}
+
+void bide__loop_each(struct bide_loop *loop, void (*call)(struct bide_task *task, void *arg),
+                     void *arg)
+{
+    bide__stack_each(&loop->stacks, visit_stack, &(struct visit){call, arg});
+}
+
+static void cancel_living(struct bide_task *task, void *unused)
+{
+    (void)unused;
+    if (task->state == BIDE__TASK_LIVE)
+        bide__task_cancel(task);
+}
+
+void bide__loop_end(struct bide_loop *loop)
+{
+    loop->is_ending = true;
+    loop->linger_at = bide__time_after(bide__loop_now(loop), LINGER_TIME);
+    bide__loop_cancel_all(loop);
+}
+
+void bide__loop_cancel_all(struct bide_loop *loop)
+{
+    bide__loop_each(loop, cancel_living, NULL);
+}
+
+/* Nothing can happen any more: say so, then let every task unwind with -ECANCELED. */
+static void deadlock(struct bide_loop *loop)
+{
+    bide__report_deadlock(loop);
+    loop->is_deadlocked = true;
+    bide__loop_cancel_all(loop);
+}
+
+/* Give memory back in time, and see to it that there is a next time while too much is kept. */
+static void trim_stacks(struct bide_loop *loop, bide_time now)
+{
+    if (now >= loop->trim_at) {
+        bide__stack_trim(&loop->stacks);
+        loop->trim_at = BIDE_FOREVER;
+    }
+    if (loop->trim_at == BIDE_FOREVER && bide__stack_has_surplus(&loop->stacks))
+        loop->trim_at = bide__time_after(now, TRIM_INTERVAL);
+}
+
+/*
+ * Poll often enough that timers and I/O are seen in time, and seldom enough that it costs nothing
+ * beside short turns.
+ */
+static void plan_turns(struct bide_loop *loop, bide_time now)
+{
+    bide_time elapsed = now - loop->polled_at;
+
+    if (elapsed > POLL_TOO_RARE_NS && loop->turns_planned > BIDE__TURNS_LEAST)
+        loop->turns_planned /= 2;
+    else if (elapsed < POLL_TOO_OFTEN_NS && loop->turns_planned < BIDE__TURNS_MOST)
+        loop->turns_planned *= 2;
+}
+
+/* The turns since the last poll. The one that used the plan up went to no task, but led here. */
+static uint64_t turns_of_plan(const struct bide_loop *loop)
+{
+    return (uint64_t)(loop->turns_planned - loop->turns_left - (loop->turns_left <= 0));
+}
+
+static void poll(struct bide_loop *loop, bide_time until)
+{
+    struct bide__timer *timer;
+    bide_time now;
+
+    loop->stats.polls++;
+    loop->stats.sleeps += until != BIDE__DO_NOT_WAIT;
+    loop->stats.turns += turns_of_plan(loop);
+    loop->host->wait(loop->host, loop, until);
+    now = bide__loop_now(loop);
+    if (until == BIDE__DO_NOT_WAIT)
+        plan_turns(loop, now);
+    loop->turns_left = loop->turns_planned;
+    loop->polled_at = now;
+    while ((timer = bide__wheel_pop(&loop->timers, now)) != NULL)
+        timer->fire(timer);
+    trim_stacks(loop, now);
+    if (now >= loop->linger_at && loop->stats.tasks_living > 0) {
+        loop->linger_at = BIDE_FOREVER;
+        bide__report_lingering(loop);
+    }
+}
+
+/* Let the host wait until something is due. False when nothing can ever happen again. */
+static bool idle(struct bide_loop *loop)
+{
+    bide_time until = bide__wheel_next(&loop->timers);
+
+    if (until == BIDE_FOREVER && loop->host->watched == 0)
+        return false;
+    trim_stacks(loop, loop->polled_at);
+    until = until < loop->trim_at ? until : loop->trim_at;
+    poll(loop, until < loop->linger_at ? until : loop->linger_at);
+    return true;
+}
+
+static uint64_t random_next(uint64_t *state)
+{
+    /* xorshift64* (Vigna): any non-zero state. */
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(0x2545F4914F6CDD1D);
+}
+
+/*
+ * Put a list of `count` tasks in a random order: shuffle its halves and merge them, each next task
+ * from either half with a chance as large as what is left of it. So every order is as likely as any
+ * other.
+ */
+static struct bide_task *shuffle(struct bide_task *list, uint64_t count, uint64_t *state)
+{
+    struct bide_task *first = list, *second, *shuffled = NULL, **end = &shuffled;
+    uint64_t left = count / 2, right = count - left;
+
+    if (count < 2)
+        return list;
+    for (uint64_t i = 1; i < left; i++)
+        list = list->next;
+    second = list->next;
+    list->next = NULL;
+    first = shuffle(first, left, state);
+    second = shuffle(second, right, state);
+    while (left + right > 0) {
+        bool from_first = random_next(state) % (left + right) < left;
+        struct bide_task **half = from_first ? &first : &second;
+        *end = *half;
+        *half = (*half)->next;
+        end = &(*end)->next;
+        *(from_first ? &left : &right) -= 1;
+    }
+    *end = NULL;
+    return shuffled;
+}
+
+/*
+ * Under a seed: put the ready tasks in another order, and plan a poll, which permutes again, after
+ * a random number of turns.
+ */
+static void permute_ready(struct bide_loop *loop)
+{
+    uint64_t *state = &loop->host->seed;
+    uint64_t count = 0;
+
+    for (struct bide_task *task = loop->ready_first; task != NULL; task = task->next)
+        count++;
+    loop->ready_first = shuffle(loop->ready_first, count, state);
+    for (struct bide_task *task = loop->ready_first; task != NULL; task = task->next)
+        loop->ready_last = task;
+    loop->turns_planned = loop->turns_left = (int)(random_next(state) % (count + 1)) + 2;
+}
+
+/* Run ready tasks until none is left or a poll is due. */
+static void run_ready(struct bide_loop *loop)
+{
+    if (loop->host->seed != 0)
+        permute_ready(loop);
+    bide__switch_away(loop, &loop->root);
+    bide__assert(loop->current == &loop->root);
+}
+
+int bide__loop_run(struct bide_loop *loop)
+{
+    while (loop->stats.tasks_living > 0) {
+        if (loop->ready_first != NULL)
+            poll(loop, BIDE__DO_NOT_WAIT);
+        else if (!idle(loop)) {
+            if (loop->is_deadlocked)
+                break; /* they were told to end and sleep on: nothing more can be done */
+            deadlock(loop);
+        }
+        if (loop->ready_first != NULL)
+            run_ready(loop);
+    }
+    return loop->is_deadlocked ? -EDEADLK : 0;
+}
+
+static void report_leftover(struct bide_task *task, void *arg)
+{
+    struct bide_loop *loop = arg;
+
+    if (task->state == BIDE__TASK_LIVE)
+        bide__report(loop, BIDE_REPORT_DEADLOCK, -EDEADLK, task, NULL,
+                     "%s sleeps on after it was cancelled; its stack is dropped without unwinding",
+                     bide__task_label(task).text);
+    else
+        bide__report(loop, BIDE_REPORT_NOT_AWAITED, 0, task, NULL,
+                     "%s was never awaited; await it, detach it, or spawn it with go()",
+                     bide__task_label(task).text);
+}
+
+static void sanitizer_end(struct bide__stack *stack, void *unused)
+{
+    (void)unused;
+    bide__sanitizer_end(&BIDE__CONTAINER(stack, struct bide_task, stack)->sanitizer);
+}
+
+void bide__loop_stop(struct bide_loop *loop)
+{
+    bide__assert(bide__loop_here == loop);
+    bide__loop_each(loop, report_leftover, loop);
+    bide__stack_each(&loop->stacks, sanitizer_end, NULL);
+    bide__loop_here = loop->outer;
+    if (!loop->options.no_overflow_report)
+        bide__overflow_stop(&loop->overflow);
+    bide__stack_pool_free(&loop->stacks);
+}
+
+__attribute__((noinline)) void bide__switch_away(struct bide_loop *loop, struct bide_task *from)
+{
+    struct bide_task *next = bide__next(loop);
+
+    if (next == from)
+        return;
+    bide__sanitizer_leave(&from->sanitizer, &next->sanitizer, false);
+    bide__context_switch(&from->sp, next->sp);
+    bide__sanitizer_arrive(&from->sanitizer);
+}
+
+void bide__budget_gone(struct bide_loop *loop)
+{
+    struct bide_task *self = loop->current;
+
+    loop->budget = BIDE__BUDGET;
+    bide__ready_push(loop, self);
+    bide__switch_away(loop, self);
+}
+
+void bide_loop_stats(bide_stats *stats)
+{
+    struct bide_loop *loop = bide__loop_here;
+
+    if (loop == NULL) {
+        memset(stats, 0, sizeof *stats);
+        return;
+    }
+    *stats = loop->stats;
+    stats->turns += turns_of_plan(loop);
+    stats->stacks_made = loop->stacks.made_count;
+    stats->stacks_pooled = loop->stacks.hot_count;
+    stats->control_bytes = loop->stacks.control_bytes;
+}

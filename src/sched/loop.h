@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.h - the scheduler's own view of a loop and its tasks.
+ *
+ * Switching is symmetric: a task that parks takes the next ready one and switches straight to it.
+ * Only when none is ready, or when a poll is due, does it switch to the loop's own context
+ * (`root`), which expires timers and lets the host wait.
+ */
+#ifndef BIDE__SCHED_LOOP_H
+#define BIDE__SCHED_LOOP_H
+
+#include <bide/sched/loop.h>
+#include <bide/sched/scope.h>
+
+#include "base/check.h"
+#include "base/wheel.h"
+#include "context/context.h"
+#include "context/overflow.h"
+#include "context/sanitizer.h"
+#include "context/stack.h"
+#include "sched/host.h"
+
+enum {
+    BIDE__BUDGET = 64,      /* I/O calls that succeed at once before a task must yield */
+    BIDE__TURNS_LEAST = 8,  /* between two polls, when turns are long */
+    BIDE__TURNS_MOST = 256, /* and when they are short */
+};
+
+enum bide__task_state {
+    BIDE__TASK_FREE, /* the control block is in the pool */
+    BIDE__TASK_LIVE, /* spawned and not ended */
+    BIDE__TASK_DONE, /* ended, its result not yet collected */
+};
+
+/*
+ * The control block of a task. Its life:
+ *
+ *      FREE --spawn--> LIVE --its function returns--> DONE --await or detach--> FREE
+ *
+ * A detached task goes from LIVE to FREE at once. Handles carry the generation, which moves on at
+ * every FREE, so that an old handle is recognised even after its control block serves another task.
+ */
+struct bide_task {
+    void
+        *frame; /* arguments and result, at the top of the stack; read by the macros: stays first */
+    void *sp;   /* where the context was left, while it does not run */
+    struct bide_task *next;       /* in the ready queue */
+    struct bide__waiter *waiter;  /* what it is parked with; NULL when ready, running or done */
+    struct bide__waiter *awaiter; /* who awaits it */
+    bide_scope *scope;            /* innermost; NULL outside every scope */
+    int16_t cancel_code; /* what a parking call returns at once: 0, -ECANCELED, -ETIMEDOUT */
+    uint8_t state;
+    bool is_canceled : 1; /* the whole task, by bide_cancel */
+    bool is_detached : 1;
+    uint32_t generation; /* how many tasks the control block has served */
+    struct bide_loop *loop;
+    /* Above: one cache line, all that switching, parking and waking touch. */
+    int (*run)(void *frame);
+    const bide_site *site; /* where it was spawned; NULL for the first task */
+    const char *name;
+    uint64_t id; /* counts up from 1 in a loop */
+    int failure; /* once done: the result, when it is a negative integer; else 0 */
+    struct bide__stack stack;
+    struct bide__sanitizer sanitizer;
+};
+
+struct bide_loop {
+    struct bide_task *current;
+    struct bide_task *ready_first; /* NULL when none is ready */
+    struct bide_task *ready_last;  /* meaningless then */
+    int turns_left;                /* until the next poll */
+    int budget;                    /* left to the running task in this turn */
+    int turns_planned;             /* what turns_left started from */
+    int default_class;             /* of stacks */
+    struct bide__host *host;
+    struct bide_task root; /* the loop's own context, on the thread's stack */
+    struct bide__wheel timers;
+    struct bide__stack_pool stacks;
+    bide_time polled_at;
+    bide_time trim_at;   /* BIDE_FOREVER when no stack is to be given back */
+    bide_time linger_at; /* when to name the tasks that were told to end and did not */
+    uint64_t next_id;
+    int spawn_error; /* of the last spawn that failed */
+    bide_options options;
+    bide_stats stats; /* turns are counted at polls only: see bide_loop_stats */
+    struct bide__overflow overflow;
+    bool is_ending;          /* the first task has ended, the others are told to */
+    bool is_deadlocked;      /* reported once */
+    struct bide_loop *outer; /* the loop that runs this one inside one of its tasks */
+    void *io; /* what the host keeps for the io layer; NULL under a host without I/O */
+};
+
+/*
+ * The loop that runs on this thread, or NULL. A task never leaves its thread, so the value may be
+ * cached.
+ */
+extern __thread struct bide_loop *bide__loop_here
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/*
+ * The running loop; aborts with one line when called outside of a task. `call` is the public name.
+ */
+struct bide_loop *bide__loop_need(const char *call);
+_Noreturn void bide__loop_missing(const char *call);
+
+static inline struct bide_task *bide__task_need(const char *call)
+{
+    struct bide_loop *loop = bide__loop_here;
+
+    if (__builtin_expect(loop == NULL || loop->current == &loop->root, 0))
+        bide__loop_missing(call);
+    return loop->current;
+}
+
+/* Start a loop on this thread, as the innermost one. */
+int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide_options *options);
+
+/* Run until every task has ended. Returns 0, or -EDEADLK after a deadlock was reported. */
+int bide__loop_run(struct bide_loop *loop);
+
+/* Report what nobody awaited, and free everything. */
+void bide__loop_stop(struct bide_loop *loop);
+
+/* The first task has ended: tell the others to. */
+void bide__loop_end(struct bide_loop *loop);
+
+/* Tell every living task to end. */
+void bide__loop_cancel_all(struct bide_loop *loop);
+
+/* Call visit for every task that is not free. */
+void bide__loop_each(struct bide_loop *loop, void (*visit)(struct bide_task *task, void *arg),
+                     void *arg);
+
+static inline bide_time bide__loop_now(struct bide_loop *loop)
+{
+    return loop->host->now(loop->host);
+}
+
+static inline void bide__ready_push(struct bide_loop *loop, struct bide_task *task)
+{
+    task->next = NULL;
+    if (loop->ready_first == NULL)
+        loop->ready_first = task;
+    else
+        loop->ready_last->next = task;
+    loop->ready_last = task;
+}
+
+/* Take whoever is next off the queue: a ready task, or the root when none is or a poll is due. */
+static inline struct bide_task *bide__next(struct bide_loop *loop)
+{
+    struct bide_task *next = loop->ready_first;
+
+    if (__builtin_expect(next == NULL || --loop->turns_left <= 0, 0)) {
+        next = &loop->root;
+    } else {
+        const struct bide_task *after = loop->ready_first = next->next;
+        if (after != NULL) {
+            /* With many tasks its frame is in no cache: fetch it while this one runs. */
+            __builtin_prefetch(after->sp);
+            __builtin_prefetch((const char *)after->sp + 64);
+            __builtin_prefetch((const char *)after->sp + 128);
+            __builtin_prefetch((const char *)after->sp + 192);
+            __builtin_prefetch(after->next);
+        }
+    }
+    loop->current = next;
+    loop->budget = BIDE__BUDGET;
+    return next;
+}
+
+/*
+ * Give the processor to whoever is next, and return when it is the turn of `from` again. All
+ * switches but a task's last one are made by this one function, so that they leave and arrive at
+ * one address: then a context can be resumed by a return that the processor predicts (see asm/).
+ */
+void bide__switch_away(struct bide_loop *loop, struct bide_task *from);
+
+/*
+ * Spend one unit of the turn's budget on a call that did not have to wait; yield when it is gone.
+ */
+void bide__budget_gone(struct bide_loop *loop);
+
+static inline void bide__budget_spend(struct bide_loop *loop)
+{
+    if (__builtin_expect(--loop->budget <= 0, 0))
+        bide__budget_gone(loop);
+}
+
+/*
+ * What a parking call returns at once because a scope fired, or 0. It spends of the budget as well:
+ * a loop that ignores the error must not keep the others from running.
+ */
+static inline int bide__cancel_seen(struct bide_task *self)
+{
+    int code = self->cancel_code;
+
+    if (__builtin_expect(code != 0, 0))
+        bide__budget_spend(self->loop);
+    return code;
+}
+
+/*
+ * Recompute the task's cancel code after a scope of its changed, and wake it when it must not sleep
+ * on.
+ */
+void bide__cancel_deliver(struct bide_task *task);
+
+#endif

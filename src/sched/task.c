@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.c - a task's birth, death and cancellation.
+ */
+#include "sched/task.h"
+
+#include <errno.h>
+
+#include "sched/report.h"
+#include "sched/waitq.h"
+
+enum { FRAME_ALIGN = 64 };
+
+_Static_assert(sizeof(struct bide_task) - sizeof(struct bide__sanitizer) <= 192,
+               "a control block takes three cache lines");
+_Static_assert(offsetof(struct bide_task, run) == 64 || sizeof(void *) != 8,
+               "what a switch touches takes one");
+
+/* The first and last thing that runs on a task's stack. Returns the context to go on with. */
+BIDE__UNWATCHED static void *task_main(void *arg)
+{
+    struct bide_task *self = arg;
+    struct bide_loop *loop = self->loop;
+    struct bide_task *next;
+    int failure;
+
+    bide__sanitizer_arrive(&self->sanitizer);
+    failure = self->run(self->frame);
+    bide__assert(loop->current == self && self->scope == NULL && self->waiter == NULL);
+    self->state = BIDE__TASK_DONE;
+    loop->stats.tasks_living--;
+    self->failure = failure;
+    if (self->awaiter != NULL)
+        bide__wake(self->awaiter, 0);
+    else if (self->is_detached)
+        bide__task_let_go(self);
+    next = bide__next(loop);
+    bide__sanitizer_leave(&self->sanitizer, &next->sanitizer, true);
+    return next->sp;
+}
+
+static int spawn_refused(struct bide_loop *loop, const bide_site *site, int err, const char *why)
+{
+    bide__report(loop, BIDE_REPORT_SPAWN_FAILED, err, NULL, site, "cannot spawn %s: %s",
+                 bide__site_label(site).text, why);
+    return err;
+}
+
+static int stack_class(struct bide_loop *loop, size_t stack_bytes, size_t frame_bytes)
+{
+    if (stack_bytes == 0)
+        stack_bytes = (size_t)1 << loop->default_class;
+    if (stack_bytes < loop->stacks.least_bytes)
+        stack_bytes = loop->stacks.least_bytes;
+    /*
+     * Large arguments and results lie at the stack's top, are copied when the call passes them by
+     * value, and once more by code that is not optimised or that a sanitizer watches: all that
+     * beside the stack that was asked for.
+     */
+    if (frame_bytes > stack_bytes / 8)
+        stack_bytes += 3 * frame_bytes;
+    return bide__stack_class_of(&loop->stacks, stack_bytes);
+}
+
+int bide__task_spawn(struct bide_loop *loop, const bide_site *site,
+                     const bide_spawn_options *options, int (*run)(void *frame), size_t frame_bytes,
+                     struct bide_task **out)
+{
+    struct bide__stack *stack;
+    struct bide_task *task;
+    int class_index = loop->default_class;
+    int err;
+
+    if (options != NULL || frame_bytes > 4096)
+        class_index = stack_class(loop, options ? options->stack_bytes : 0, frame_bytes);
+    if (class_index < 0)
+        return spawn_refused(loop, site, class_index, "no stack can be that large");
+    if (loop->options.tasks_max != 0 && loop->stats.tasks_living >= loop->options.tasks_max)
+        return spawn_refused(loop, site, -EAGAIN,
+                             "as many tasks live as bide_options.tasks_max allows");
+    stack = bide__stack_reuse(&loop->stacks, class_index);
+    if (stack == NULL && (err = bide__stack_make(&loop->stacks, class_index, &stack)) < 0)
+        return spawn_refused(loop, site, err, bide__stack_explain(&loop->stacks));
+
+    task = BIDE__CONTAINER(stack, struct bide_task, stack);
+    bide__assert(task->state == BIDE__TASK_FREE);
+    task->frame = (void *)(((uintptr_t)stack->top - frame_bytes) & ~(uintptr_t)(FRAME_ALIGN - 1));
+    task->waiter = NULL;
+    task->awaiter = NULL;
+    task->scope = NULL;
+    /* Of a loop that ends all tasks are cancelled; what cleanup under a shield spawns is spared. */
+    task->is_canceled = loop->is_ending && loop->current->cancel_code != 0;
+    task->cancel_code = (int16_t)(task->is_canceled ? -ECANCELED : 0);
+    task->state = BIDE__TASK_LIVE;
+    task->is_detached = false;
+    task->run = run;
+    task->loop = loop;
+    task->site = site;
+    task->name = options != NULL && options->name != NULL ? options->name
+                 : site != NULL                           ? site->name
+                                                          : "main";
+    task->id = ++loop->next_id;
+    if (options != NULL && options->measure_stack)
+        bide__stack_forget(&loop->stacks, stack, stack->low + bide__stack_bytes(stack));
+    bide__sanitizer_start(&task->sanitizer, stack->low, bide__stack_bytes(stack));
+    task->sp = bide__context_make(task->frame, task_main, task);
+    loop->stats.tasks_spawned++;
+    if (++loop->stats.tasks_living > loop->stats.tasks_most)
+        loop->stats.tasks_most = loop->stats.tasks_living;
+    bide__ready_push(loop, task);
+    *out = task;
+    return 0;
+}
+
+void bide__task_release(struct bide_task *task)
+{
+    bide__assert(task->state == BIDE__TASK_DONE);
+    task->state = BIDE__TASK_FREE;
+    task->generation++;
+    bide__stack_release(&task->loop->stacks, &task->stack);
+}
+
+void bide__task_let_go(struct bide_task *task)
+{
+    struct bide_loop *loop = task->loop;
+
+    if (task->failure < 0) {
+        loop->stats.tasks_failed++;
+        bide__report(loop, BIDE_REPORT_TASK_FAILED, task->failure, task, NULL,
+                     "%s failed with %d, and nobody awaits it", bide__task_label(task).text,
+                     task->failure);
+    }
+    bide__task_release(task);
+}
+
+void bide__task_cancel(struct bide_task *task)
+{
+    while (task != NULL && task->state == BIDE__TASK_LIVE && !task->is_canceled) {
+        struct bide_task *awaited = NULL;
+
+        task->is_canceled = true;
+        if (task->waiter != NULL && task->waiter->passes_cancel)
+            awaited = task->waiter->awaits;
+        bide__cancel_deliver(task);
+        task = task->cancel_code != 0 ? awaited : NULL;
+    }
+}
+
+const char *bide_task_name(void)
+{
+    struct bide_loop *loop = bide__loop_here;
+
+    return loop == NULL || loop->current == &loop->root ? "" : loop->current->name;
+}
+
+size_t bide_stack_peak(void)
+{
+    struct bide_loop *loop = bide__loop_here;
+
+    if (loop == NULL || loop->current == &loop->root)
+        return 0;
+    return bide__stack_peak(&loop->stacks, &loop->current->stack);
+}
+
+size_t bide_stack_least(void)
+{
+    return bide__loop_need("bide_stack_least")->stacks.least_bytes;
+}

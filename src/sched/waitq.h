@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * waitq.h - parking and waking: the one place where a task stops running.
+ *
+ * A waiter lives on the parked task's own stack. Exactly one of a wake-up, a timer and a cancel
+ * resumes the task, and whoever does so first unlinks the waiter and clears waiter->task: so a
+ * listed waiter is always a task that is asleep, and a waiter whose task is NULL belongs to one
+ * that is about to run again.
+ *
+ *      running --bide__park--> parked --bide__wake--> ready --its turn--> running
+ *
+ * A queue is a list head; waiters are served in the order in which they came.
+ */
+#ifndef BIDE__SCHED_WAITQ_H
+#define BIDE__SCHED_WAITQ_H
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "sched/loop.h"
+
+struct bide__waiter {
+    struct bide__list link;   /* in the queue it waits in, or alone */
+    struct bide_task *task;   /* asleep when not NULL */
+    int result;               /* what bide__park returns */
+    bool passes_cancel;       /* a cancel goes on to `awaits` instead of waking */
+    struct bide_task *owner;  /* of the task it awaits: who waits; for reports */
+    struct bide_task *awaits; /* the task it waits for, when it waits for one */
+    const char *what;         /* for reports: "sleep", "await" */
+    const bide_site *site;    /* for reports: where, when the call knows */
+};
+
+/* Ready to be parked with; `what` is static text. */
+#define BIDE__WAITER(waiter, text)                                                                 \
+    {                                                                                              \
+        .link = {&(waiter).link, &(waiter).link}, .what = (text)                                   \
+    }
+
+/* Stop running until somebody wakes the waiter. Returns the waker's result. */
+int bide__park(struct bide__waiter *waiter);
+
+/* The same, returning -ETIMEDOUT (`at_deadline` in general) when nobody did before the deadline. */
+int bide__park_until(struct bide__waiter *waiter, bide_time deadline, int at_deadline);
+
+/* Make a parked waiter's task ready. False when something else has woken it already. */
+bool bide__wake(struct bide__waiter *waiter, int result);
+
+/* The first waiter of a queue, or NULL. */
+static inline struct bide__waiter *bide__waitq_first(const struct bide__list *queue)
+{
+    return bide__list_is_empty(queue) ? NULL
+                                      : BIDE__CONTAINER(queue->next, struct bide__waiter, link);
+}
+
+/* Wake every waiter of a queue with one result. */
+void bide__wake_all(struct bide__list *queue, int result);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * time.c - units and sums at their limits.
+ */
+#include <bide/base/time.h>
+
+#include "test.h"
+
+/*
+ * Goal:   units are exact, and constants: they may stand in an initializer's expression.
+ * Method: small numbers of each sort.
+ */
+TEST(time, units_are_nanoseconds)
+{
+    CHECK_EQ(BIDE_NS(7), 7);
+    CHECK_EQ(BIDE_US(7), 7000);
+    CHECK_EQ(BIDE_MS(7), 7000000);
+    CHECK_EQ(BIDE_SEC(7), 7000000000);
+    CHECK_EQ(BIDE_MS(-7), -7000000);
+    CHECK_EQ(BIDE_SEC(0), 0);
+    CHECK_EQ(BIDE_SEC(365 * 86400), INT64_C(31536000000000000));
+}
+
+/*
+ * Goal:   a length too long for 64 bits saturates on its own side of 0.
+ * Method: the last number that fits and the next, in both directions, and the extremes.
+ */
+TEST(time, units_saturate)
+{
+    CHECK_EQ(BIDE_SEC(9223372036), INT64_C(9223372036000000000));
+    CHECK_EQ(BIDE_SEC(9223372037), BIDE_FOREVER);
+    CHECK_EQ(BIDE_SEC(INT64_MAX), BIDE_FOREVER);
+    CHECK_EQ(BIDE_MS(INT64_MAX), BIDE_FOREVER);
+    CHECK_EQ(BIDE_US(INT64_MAX), BIDE_FOREVER);
+    CHECK_EQ(BIDE_US(INT64_MAX / 1000), INT64_MAX / 1000 * 1000);
+    CHECK_EQ(BIDE_US(INT64_MAX / 1000 + 1), BIDE_FOREVER);
+    CHECK_EQ(BIDE_SEC(-9223372037), INT64_MIN);
+    CHECK_EQ(BIDE_MS(INT64_MIN), INT64_MIN);
+    CHECK_EQ(BIDE_NS(INT64_MIN), INT64_MIN);
+}
+
+/*
+ * Goal:   a deadline never lies before now, and never wraps.
+ * Method: sums around both limits.
+ */
+TEST(time, deadline_saturates_and_is_never_in_the_past)
+{
+    CHECK_EQ(bide__time_after(5, 7), 12);
+    CHECK_EQ(bide__time_after(5, 0), 5);
+    CHECK_EQ(bide__time_after(5, -1), 5);
+    CHECK_EQ(bide__time_after(5, INT64_MIN), 5);
+    CHECK_EQ(bide__time_after(0, BIDE_FOREVER), BIDE_FOREVER);
+    CHECK_EQ(bide__time_after(1, BIDE_FOREVER), BIDE_FOREVER);
+    CHECK_EQ(bide__time_after(1, BIDE_FOREVER - 1), BIDE_FOREVER);
+    CHECK_EQ(bide__time_after(1, BIDE_FOREVER - 2), BIDE_FOREVER - 1);
+    CHECK_EQ(bide__time_after(BIDE_FOREVER, 1), BIDE_FOREVER);
+    CHECK_EQ(bide__time_after(BIDE_FOREVER, -1), BIDE_FOREVER);
+}

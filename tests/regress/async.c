@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * async.c - mistakes that were made in the typed macros and in await.
+ */
+#include <bide.h>
+#include <bide/testing.h>
+
+#include <bide/short.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "test.h"
+
+struct large {
+    char bytes[60000];
+};
+
+static async(int, last_byte, struct large, l)
+{
+    bide_yield();
+    return l.bytes[sizeof l.bytes - 1];
+}
+
+static int passes_large(void *arg)
+{
+    static struct large large;
+
+    (void)arg;
+    large.bytes[sizeof large.bytes - 1] = 9;
+    return await(spawn_with(&(bide_spawn_options){.stack_bytes = 1}, last_byte, large));
+}
+
+/*
+ * Goal:   the stack has room for large arguments and for the copy that the call makes of them. It
+ *         had room for one.
+ * Method: 60,000 bytes on the smallest stack, where both would just not have fitted.
+ */
+TEST(async, large_argument_on_the_smallest_stack)
+{
+    bide_options options = {.stack_bytes = 1 << 20};
+
+    CHECK_EQ(bide_test_run(passes_large, NULL, 0, &options), 9);
+}
+
+static async(int, plain, int, n)
+{
+    return n;
+}
+
+static async(int, takes, task(int), t)
+{
+    return await(t);
+}
+
+static int nests(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(go(takes, spawn(plain, 1)), 0);
+    return await(spawn(takes, spawn(takes, spawn_with(NULL, plain, await(spawn(plain, 7))))));
+}
+
+/*
+ * Goal:   spawn may stand among the arguments of spawn, and of go.
+ * Method: three deep. The inner one was left unexpanded, since the outer passed its arguments on by
+ *         ##.
+ */
+TEST(async, spawn_among_the_arguments_of_spawn)
+{
+    CHECK_EQ(bide_test_run(nests, NULL, 0, NULL), 7);
+}
+
+#if !defined(__clang__) && (defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized" /* false ones abound there */
+#endif
+
+static int assigns_in_block(void *arg)
+{
+    int err;
+
+    (void)arg;
+    with_timeout (1)
+        err = bide_sleep(BIDE_SEC(1));
+    return err; /* a warning here is an error in this build */
+}
+
+/*
+ * Goal:   the compiler knows that the block of a scope runs: what is assigned in it is not "maybe
+ *         uninitialized".
+ * Method: compile it with warnings.
+ */
+TEST(async, value_assigned_in_a_scope_draws_no_warning)
+{
+    CHECK_EQ(bide_test_run(assigns_in_block, NULL, 0, NULL), -ETIMEDOUT);
+}
+
+static task(int) own;
+
+static async(int, awaits_own)
+{
+    return await(own);
+}
+
+static int awaits_one_that_awaits_itself(void *arg)
+{
+    (void)arg;
+    own = spawn(awaits_own);
+    return await(own);
+}
+
+/*
+ * Goal:   a task that awaits itself is told so, also when its owner awaits it already, as owners
+ *         do.
+ * Method: the message named the owner as the reason.
+ */
+TEST(async, self_await_of_an_awaited_task_is_named)
+{
+    EXPECT_DEATH(bide_test_run(awaits_one_that_awaits_itself, NULL, 0, NULL), "awaits itself");
+}
+
+static async(int, seven)
+{
+    bide_yield();
+    return 7;
+}
+
+static async(int, waits_a_while, task(int), t)
+{
+    int out;
+
+    if (await_for(t, BIDE_SEC(1), &out) < 0) /* gcc called `out` maybe uninitialised here */
+        return -1;
+    return out;
+}
+
+static int awaits_what_another_was_woken_for(void *arg)
+{
+    task(int) t = spawn(seven), waiter = spawn(waits_a_while, t);
+
+    (void)arg;
+    while (!is_done(t))
+        bide_yield();
+    await(t); /* the waiter has been woken and has not run */
+    return await(waiter);
+}
+
+static void second_owner(void)
+{
+    for (uint64_t seed = 0; seed < 200; seed++)
+        bide_test_run(awaits_what_another_was_woken_for, NULL, seed, NULL);
+}
+
+/*
+ * Goal:   a task that has ended while somebody awaits it is still that somebody's.
+ * Method: await it after its end, before its waiter has run. That took the result away.
+ */
+TEST(async, second_owner_after_the_end_is_refused)
+{
+    EXPECT_DEATH(second_owner(), "is already awaited by task 'waits_a_while'");
+}
+
+static task(int) loop_a, loop_b;
+
+static async(int, waits_briefly)
+{
+    int out;
+
+    return await_for(loop_b, BIDE_MS(10), &out);
+}
+
+static async(int, waits_for_a)
+{
+    return await(loop_a);
+}
+
+static int cycle_with_an_end(void *arg)
+{
+    (void)arg;
+    loop_a = spawn(waits_briefly);
+    loop_b = spawn(waits_for_a);
+    bide_sleep(BIDE_MS(20));
+    return await(loop_b);
+}
+
+/*
+ * Goal:   a cycle of awaits one of which is limited in time is none: it ends.
+ * Method: A awaits B for ten milliseconds, B awaits A. It was called endless and aborted.
+ */
+TEST(async, cycle_that_times_out_is_no_cycle)
+{
+    CHECK_EQ(bide_test_run(cycle_with_an_end, NULL, 0, NULL), -ETIMEDOUT);
+}
+
+static async(int, nothing)
+{
+    return 0;
+}
+
+static int uses_one_block_often(void *arg)
+{
+    task(int) stale = spawn(nothing);
+
+    (void)arg;
+    await(stale);
+    for (int i = 1; i < 65536; i++)
+        await(spawn(nothing));
+    task(int) other = spawn(nothing);
+    CHECK(other != stale);
+    return await(stale);
+}
+
+/*
+ * Goal:   a stale handle is recognised after 65,536 tasks in the same control block. The count had
+ *         16 bits.
+ * Method: so many tasks, one after the other, then the first handle again.
+ */
+TEST(async, stale_handle_is_recognised_for_long)
+{
+    EXPECT_DEATH(bide_test_run(uses_one_block_often, NULL, 0, NULL), "this handle is spent");
+}
+
+static async(int, waits_for, task(int), t)
+{
+    return await(t);
+}
+
+static int builds_a_chain_at_its_end(void *arg)
+{
+    task(int) last = spawn(seven);
+
+    (void)arg;
+    for (int i = 0; i < 30000; i++) {
+        last = spawn(waits_for, last);
+        bide_yield();
+    }
+    return await(last);
+}
+
+/*
+ * Goal:   a chain of awaits that grows at its end costs the same at every length. Each new await
+ *         looked through the whole chain for a cycle.
+ * Method: 30,000 links; the case's time limit would not do for the square of that.
+ */
+TEST(async, chain_that_grows_at_its_end)
+{
+    CHECK_EQ(bide_run(builds_a_chain_at_its_end, NULL, NULL), 7);
+}
