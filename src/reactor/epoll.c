@@ -221,8 +221,8 @@ static void sweep(struct bide__epoll *epoll, bide_time now)
             epoll->sweep_next += CHUNK_FDS - 1 - epoll->sweep_next % CHUNK_FDS; /* a whole row */
             continue;
         }
-        if ((bide__list_is_empty(&fd->waiting[BIDE__IN]) &&
-             bide__list_is_empty(&fd->waiting[BIDE__OUT])))
+        if (bide__list_is_empty(&fd->waiting[BIDE__IN]) &&
+            bide__list_is_empty(&fd->waiting[BIDE__OUT]))
             continue;
         asked++;
         bide__fd_check(epoll, fd);

@@ -54,7 +54,8 @@ BIDE_API int bide_listen(const char *addr, const bide_listen_options *options, b
  * Connections that ended before they were accepted are passed over. Where the process or the system
  * has no descriptor or memory for another one, the call waits and tries again, first after 10 ms,
  * then ever longer up to a second; each time is counted (bide_stats.accept_refused), the first is
- * reported.
+ * reported. A connection that the kernel had handed over before memory for its stream was refused
+ * is closed; the others wait in the backlog.
  *
  * @param listener  borrowed
  * @param out       the stream, owned by the caller: bide_close
