@@ -13,10 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct bide__list {
-    struct bide__list *next; /* of a head: the first node */
-    struct bide__list *prev; /* of a head: the last node */
-};
+#include <bide/base/list.h>
 
 /* The struct of this type whose member ptr points to; a ptr of another type draws a warning. */
 #define BIDE__CONTAINER(ptr, type, member)                                                         \

@@ -9,7 +9,8 @@
  *
  *      running --bide__park--> parked --bide__wake--> ready --its turn--> running
  *
- * A queue is a list head; waiters are served in the order in which they came.
+ * A queue is a list head; waiters are served in the order in which they came. One that users embed
+ * (in a mutex, an event) starts as zeroed memory: bide__waitq_join makes it whole.
  */
 #ifndef BIDE__SCHED_WAITQ_H
 #define BIDE__SCHED_WAITQ_H
@@ -45,11 +46,20 @@ int bide__park_until(struct bide__waiter *waiter, bide_time deadline, int at_dea
 /* Make a parked waiter's task ready. False when something else has woken it already. */
 bool bide__wake(struct bide__waiter *waiter, int result);
 
+/* Stand at the end of a queue, to be parked with next. */
+static inline void bide__waitq_join(struct bide__list *queue, struct bide__waiter *waiter)
+{
+    if (queue->next == NULL)
+        bide__list_init(queue);
+    bide__list_append(queue, &waiter->link);
+}
+
 /* The first waiter of a queue, or NULL. */
 static inline struct bide__waiter *bide__waitq_first(const struct bide__list *queue)
 {
-    return bide__list_is_empty(queue) ? NULL
-                                      : BIDE__CONTAINER(queue->next, struct bide__waiter, link);
+    return queue->next == NULL || bide__list_is_empty(queue)
+               ? NULL
+               : BIDE__CONTAINER(queue->next, struct bide__waiter, link);
 }
 
 /* Wake every waiter of a queue with one result. */
