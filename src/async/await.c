@@ -133,7 +133,7 @@ void *bide__await(uintptr_t handle, const bide_site *site)
         waiter.site = site;
         task->awaiter = &waiter;
         if (self->cancel_code != 0)
-            bide__task_cancel(task);
+            bide__task_cancel(task, -ECANCELED);
         bide__park(&waiter);
         bide__assert(task->state == BIDE__TASK_DONE);
     } else {
@@ -191,14 +191,14 @@ int bide__detach(uintptr_t handle)
     }
     task->is_detached = true;
     if (self->loop->is_ending)
-        bide__task_cancel(task); /* nobody is left who would */
+        bide__task_cancel(task, -ECANCELED); /* nobody is left who would */
     return 0;
 }
 
 void bide__cancel(uintptr_t handle)
 {
     bide__task_need("cancel");
-    bide__task_cancel(task_of(handle, "cancel", NULL));
+    bide__task_cancel(task_of(handle, "cancel", NULL), -ECANCELED);
 }
 
 bool bide__is_done(uintptr_t handle)

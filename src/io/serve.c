@@ -108,7 +108,7 @@ static void drain(struct server *server, bide_time grace)
     }
     for (struct bide__list *at = server->connections.next; at != &server->connections;
          at = at->next)
-        bide__task_cancel(BIDE__CONTAINER(at, struct connection, link)->task);
+        bide__task_cancel(BIDE__CONTAINER(at, struct connection, link)->task, -ECANCELED);
     bide_with_shield (BIDE_FOREVER) {
         while (server->count > 0)
             wait_ended(server);

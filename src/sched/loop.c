@@ -57,6 +57,8 @@ int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide
         if (err < 0)
             return err;
     }
+    bide__list_init(&loop->groups_to_tell);
+    bide__list_init(&loop->at_stop);
     bide__wheel_init(&loop->timers, loop->polled_at);
     loop->root.loop = loop;
     loop->current = &loop->root;
@@ -93,7 +95,7 @@ static void cancel_living(struct bide_task *task, void *unused)
 {
     (void)unused;
     if (task->state == BIDE__TASK_LIVE)
-        bide__task_cancel(task);
+        bide__task_cancel(task, -ECANCELED);
 }
 
 void bide__loop_end(struct bide_loop *loop)
@@ -288,6 +290,12 @@ void bide__loop_stop(struct bide_loop *loop)
 {
     bide__assert(bide__loop_here == loop);
     bide__loop_each(loop, report_leftover, loop);
+    while (!bide__list_is_empty(&loop->at_stop)) {
+        struct bide__at_stop *at_stop =
+            BIDE__CONTAINER(loop->at_stop.next, struct bide__at_stop, link);
+        bide__list_remove(&at_stop->link);
+        at_stop->stop(at_stop, loop);
+    }
     bide__stack_each(&loop->stacks, sanitizer_end, NULL);
     bide__loop_here = loop->outer;
     if (!loop->options.no_overflow_report)
@@ -295,14 +303,12 @@ void bide__loop_stop(struct bide_loop *loop)
     bide__stack_pool_free(&loop->stacks);
 }
 
-__attribute__((noinline)) void bide__switch_away(struct bide_loop *loop, struct bide_task *from)
+__attribute__((noinline)) void bide__switch_to(struct bide_loop *loop, struct bide_task *from,
+                                               struct bide_task *to)
 {
-    struct bide_task *next = bide__next(loop);
-
-    if (next == from)
-        return;
-    bide__sanitizer_leave(&from->sanitizer, &next->sanitizer, false);
-    bide__context_switch(&from->sp, next->sp);
+    loop->current = to;
+    bide__sanitizer_leave(&from->sanitizer, &to->sanitizer, false);
+    bide__context_switch(&from->sp, to->sp);
     bide__sanitizer_arrive(&from->sanitizer);
 }
 

@@ -50,16 +50,20 @@ struct bide_task {
     bide_scope *scope;            /* innermost; NULL outside every scope */
     int16_t cancel_code; /* what a parking call returns at once: 0, -ECANCELED, -ETIMEDOUT */
     uint8_t state;
-    bool is_canceled : 1; /* the whole task, by bide_cancel */
     bool is_detached : 1;
+    bool is_watched : 1; /* `watches` is a list; before that it is whatever it was */
+    bool is_future : 1;  /* it has no coroutine: somebody else fulfils it (async/future.c) */
+    bool is_member : 1;  /* a group owns it and hears of its failure (async/group.c) */
     uint32_t generation; /* how many tasks the control block has served */
     struct bide_loop *loop;
     /* Above: one cache line, all that switching, parking and waking touch. */
     int (*run)(void *frame);
     const bide_site *site; /* where it was spawned; NULL for the first task */
     const char *name;
-    uint64_t id; /* counts up from 1 in a loop */
-    int failure; /* once done: the result, when it is a negative integer; else 0 */
+    uint64_t id;               /* counts up from 1 in a loop */
+    int failure;               /* once done: the result, when it is a negative integer; else 0 */
+    int16_t canceled;          /* the whole task: 0, or why (-ECANCELED, -ETIMEDOUT) */
+    struct bide__list watches; /* of struct bide__watch: who else is told of its end */
     struct bide__stack stack;
     struct bide__sanitizer sanitizer;
 };
@@ -88,6 +92,15 @@ struct bide_loop {
     bool is_deadlocked;      /* reported once */
     struct bide_loop *outer; /* the loop that runs this one inside one of its tasks */
     void *io; /* what the host keeps for the io layer; NULL under a host without I/O */
+    struct bide__futures *futures;    /* NULL before the first (async/future.c) */
+    struct bide__list groups_to_tell; /* their members are being cancelled (async/group.c) */
+    struct bide__list at_stop;        /* of struct bide__at_stop */
+};
+
+/* For layers above: called by bide__loop_stop, when no task runs any more. */
+struct bide__at_stop {
+    struct bide__list link;
+    void (*stop)(struct bide__at_stop *at_stop, struct bide_loop *loop);
 };
 
 /*
@@ -170,11 +183,21 @@ static inline struct bide_task *bide__next(struct bide_loop *loop)
 }
 
 /*
- * Give the processor to whoever is next, and return when it is the turn of `from` again. All
- * switches but a task's last one are made by this one function, so that they leave and arrive at
- * one address: then a context can be resumed by a return that the processor predicts (see asm/).
+ * Give the processor to `to`, which is not in the ready queue, and return when it is the turn of
+ * `from` again. All switches but a task's last one are made by this one function, so that they
+ * leave and arrive at one address: then a context can be resumed by a return that the processor
+ * predicts (see asm/).
  */
-void bide__switch_away(struct bide_loop *loop, struct bide_task *from);
+void bide__switch_to(struct bide_loop *loop, struct bide_task *from, struct bide_task *to);
+
+/* The same, to whoever is next. */
+static inline void bide__switch_away(struct bide_loop *loop, struct bide_task *from)
+{
+    struct bide_task *next = bide__next(loop);
+
+    if (next != from)
+        bide__switch_to(loop, from, next);
+}
 
 /*
  * Spend one unit of the turn's budget on a call that did not have to wait; yield when it is gone.
@@ -201,9 +224,12 @@ static inline int bide__cancel_seen(struct bide_task *self)
 }
 
 /*
- * Recompute the task's cancel code after a scope of its changed, and wake it when it must not sleep
- * on.
+ * Recompute the task's cancel code after a scope of its changed, wake it when it must not sleep on,
+ * and tell the groups it has opened.
  */
 void bide__cancel_deliver(struct bide_task *task);
+
+/* What a parking call right inside this scope of the task would return at once. */
+int bide__cancel_code_in(const struct bide_task *task, const bide_scope *scope);
 
 #endif

@@ -20,28 +20,35 @@ static struct bide__timer *timer_of(bide_scope *scope)
     return (struct bide__timer *)(void *)scope->bide__timer;
 }
 
-static int visible_code(const struct bide_task *task)
+int bide__cancel_code_in(const struct bide_task *task, const bide_scope *scope)
 {
     int code = 0;
 
-    for (const bide_scope *scope = task->scope; scope != NULL; scope = scope->bide__outer) {
+    for (; scope != NULL; scope = scope->bide__outer) {
         if (scope->bide__code != 0)
             code = scope->bide__code;
         if (scope->bide__is_shield)
             return code;
     }
-    return task->is_canceled ? -ECANCELED : code;
+    return task->canceled != 0 ? task->canceled : code;
+}
+
+static int16_t visible_code(const struct bide_task *task)
+{
+    return (int16_t)bide__cancel_code_in(task, task->scope);
 }
 
 void bide__cancel_deliver(struct bide_task *task)
 {
     struct bide__waiter *waiter = task->waiter;
 
-    task->cancel_code = (int16_t)visible_code(task);
-    if (task->cancel_code == 0 || waiter == NULL)
-        return;
-    if (!waiter->passes_cancel)
+    task->cancel_code = visible_code(task);
+    if (task->cancel_code != 0 && waiter != NULL && !waiter->passes_cancel)
         bide__wake(waiter, task->cancel_code);
+    /* Even when a shield keeps the innermost calls going, groups outside of it are cancelled. */
+    for (bide_scope *scope = task->scope; scope != NULL; scope = scope->bide__outer)
+        if (scope->bide__fired != NULL)
+            scope->bide__fired(scope, bide__cancel_code_in(task, scope));
 }
 
 static void fire(bide_scope *scope, int code)
@@ -56,7 +63,7 @@ static void fire(bide_scope *scope, int code)
     bide__cancel_deliver(task);
     /* Asleep on another task: that one is told instead, and whoever it awaits. */
     if (task->cancel_code != 0 && task->waiter != NULL && task->waiter->passes_cancel)
-        bide__task_cancel(task->waiter->awaits);
+        bide__task_cancel(task->waiter->awaits, -ECANCELED);
 }
 
 static void deadline_passed(struct bide__timer *timer)
@@ -87,7 +94,7 @@ bide_scope *bide__scope_enter(bide_scope *scope)
     self->scope = scope;
     bide__timer_init(timer_of(scope), deadline_passed);
     if (scope->bide__is_shield || scope->bide__code != 0)
-        self->cancel_code = (int16_t)visible_code(self);
+        self->cancel_code = visible_code(self);
     if (scope->bide__has_deadline)
         arm(self->loop, scope);
     return scope;
@@ -108,7 +115,7 @@ void bide__scope_leave(bide_scope **entered)
     scope->bide__task = NULL;
     scope->bide__outer = NULL;
     if (scope->bide__is_shield || scope->bide__code != 0)
-        self->cancel_code = (int16_t)visible_code(self);
+        self->cancel_code = visible_code(self);
 }
 
 bide_scope *bide__scope_make(bide_scope *scope, bide_time deadline, bool is_shield)

@@ -30,6 +30,8 @@ BIDE__UNWATCHED static void *task_main(void *arg)
     self->state = BIDE__TASK_DONE;
     loop->stats.tasks_living--;
     self->failure = failure;
+    if (self->is_watched)
+        bide__task_tell(self);
     if (self->awaiter != NULL)
         bide__wake(self->awaiter, 0);
     else if (self->is_detached)
@@ -62,9 +64,9 @@ static int stack_class(struct bide_loop *loop, size_t stack_bytes, size_t frame_
     return bide__stack_class_of(&loop->stacks, stack_bytes);
 }
 
-int bide__task_spawn(struct bide_loop *loop, const bide_site *site,
-                     const bide_spawn_options *options, int (*run)(void *frame), size_t frame_bytes,
-                     struct bide_task **out)
+int bide__task_make(struct bide_loop *loop, const bide_site *site,
+                    const bide_spawn_options *options, int (*run)(void *frame), size_t frame_bytes,
+                    struct bide_task **out)
 {
     struct bide__stack *stack;
     struct bide_task *task;
@@ -89,10 +91,12 @@ int bide__task_spawn(struct bide_loop *loop, const bide_site *site,
     task->awaiter = NULL;
     task->scope = NULL;
     /* Of a loop that ends all tasks are cancelled; what cleanup under a shield spawns is spared. */
-    task->is_canceled = loop->is_ending && loop->current->cancel_code != 0;
-    task->cancel_code = (int16_t)(task->is_canceled ? -ECANCELED : 0);
+    task->canceled = loop->is_ending && loop->current->cancel_code != 0 ? -ECANCELED : 0;
+    task->cancel_code = task->canceled;
     task->state = BIDE__TASK_LIVE;
     task->is_detached = false;
+    task->is_watched = false;
+    task->is_member = false;
     task->run = run;
     task->loop = loop;
     task->site = site;
@@ -107,9 +111,48 @@ int bide__task_spawn(struct bide_loop *loop, const bide_site *site,
     loop->stats.tasks_spawned++;
     if (++loop->stats.tasks_living > loop->stats.tasks_most)
         loop->stats.tasks_most = loop->stats.tasks_living;
-    bide__ready_push(loop, task);
     *out = task;
     return 0;
+}
+
+int bide__task_spawn(struct bide_loop *loop, const bide_site *site,
+                     const bide_spawn_options *options, int (*run)(void *frame), size_t frame_bytes,
+                     struct bide_task **out)
+{
+    int err = bide__task_make(loop, site, options, run, frame_bytes, out);
+
+    if (err == 0)
+        bide__ready_push(loop, *out);
+    return err;
+}
+
+void bide__task_watch(struct bide_task *task, struct bide__watch *watch)
+{
+    bide__assert(task->state == BIDE__TASK_LIVE);
+    if (!task->is_watched)
+        bide__list_init(&task->watches);
+    task->is_watched = true;
+    bide__list_append(&task->watches, &watch->link);
+}
+
+void bide__task_tell(struct bide_task *task)
+{
+    bide__assert(task->state == BIDE__TASK_DONE);
+    while (!bide__list_is_empty(&task->watches)) {
+        struct bide__watch *watch = BIDE__CONTAINER(task->watches.next, struct bide__watch, link);
+        bide__list_remove(&watch->link);
+        watch->ended(watch, task);
+    }
+    task->is_watched = false;
+}
+
+void bide__task_fulfil(struct bide_task *future, int failure)
+{
+    bide__assert(future->is_future && future->state == BIDE__TASK_LIVE);
+    future->failure = failure;
+    future->state = BIDE__TASK_DONE;
+    if (future->is_watched)
+        bide__task_tell(future);
 }
 
 void bide__task_release(struct bide_task *task)
@@ -124,7 +167,7 @@ void bide__task_let_go(struct bide_task *task)
 {
     struct bide_loop *loop = task->loop;
 
-    if (task->failure < 0) {
+    if (task->failure < 0 && !task->is_member) {
         loop->stats.tasks_failed++;
         bide__report(loop, BIDE_REPORT_TASK_FAILED, task->failure, task, NULL,
                      "%s failed with %d, and nobody awaits it", bide__task_label(task).text,
@@ -133,16 +176,22 @@ void bide__task_let_go(struct bide_task *task)
     bide__task_release(task);
 }
 
-void bide__task_cancel(struct bide_task *task)
+void bide__task_cancel(struct bide_task *task, int code)
 {
-    while (task != NULL && task->state == BIDE__TASK_LIVE && !task->is_canceled) {
+    bide__assert(code < 0);
+    while (task != NULL && task->state == BIDE__TASK_LIVE && task->canceled == 0) {
         struct bide_task *awaited = NULL;
 
-        task->is_canceled = true;
+        task->canceled = (int16_t)code;
+        if (task->is_future) {
+            bide__task_fulfil(task, code);
+            return;
+        }
         if (task->waiter != NULL && task->waiter->passes_cancel)
             awaited = task->waiter->awaits;
         bide__cancel_deliver(task);
         task = task->cancel_code != 0 ? awaited : NULL;
+        code = -ECANCELED;
     }
 }
 

@@ -17,6 +17,30 @@ int bide__task_spawn(struct bide_loop *loop, const bide_site *site,
                      const bide_spawn_options *options, int (*run)(void *frame), size_t frame_bytes,
                      struct bide_task **out);
 
+/* The same, but nobody will run it before bide__ready_push or bide__switch_to. */
+int bide__task_make(struct bide_loop *loop, const bide_site *site,
+                    const bide_spawn_options *options, int (*run)(void *frame), size_t frame_bytes,
+                    struct bide_task **out);
+
+/*
+ * Somebody who wants to be told of a task's end beside its owner; embedded where it is used, which
+ * must outlive it or remove it (bide__list_remove(&watch->link)).
+ */
+struct bide__watch {
+    struct bide__list link;
+    /* Called in the context of the ending task, which is DONE; unlinked before. Must not park. */
+    void (*ended)(struct bide__watch *watch, struct bide_task *task);
+};
+
+/* Watch a task that is LIVE. Watches are told in the order in which they came. */
+void bide__task_watch(struct bide_task *task, struct bide__watch *watch);
+
+/* Tell and remove all watches. */
+void bide__task_tell(struct bide_task *task);
+
+/* The end of a future: its result, or `failure` in its place, is there. */
+void bide__task_fulfil(struct bide_task *future, int failure);
+
 /*
  * Put the control block and stack of a task that is done back into the pool. Its frame stays
  * readable until the next spawn.
@@ -26,7 +50,10 @@ void bide__task_release(struct bide_task *task);
 /* Release a detached task that is done; when it failed, say so. */
 void bide__task_let_go(struct bide_task *task);
 
-/* Ask a task to end. Goes on to the task it awaits, and so on. */
-void bide__task_cancel(struct bide_task *task);
+/*
+ * Ask a task to end, its parking calls returning `code` from now on. Goes on to the task it awaits,
+ * and so on. A future fails with the code.
+ */
+void bide__task_cancel(struct bide_task *task, int code);
 
 #endif

@@ -38,6 +38,8 @@ typedef struct bide_scope {
     int bide__code; /* 0, or why it fired: -ECANCELED, -ETIMEDOUT; kept after the block */
     bool bide__has_deadline;
     bool bide__is_shield;
+    /* Of a group's scope: told of the code that calls right inside would return, 0 among others. */
+    void (*bide__fired)(struct bide_scope *scope, int code);
 } bide_scope;
 
 /* clang-format off */
