@@ -10,6 +10,10 @@
 #define BIDE_H
 
 #include <bide/async/async.h>
+#include <bide/async/combine.h>
+#include <bide/async/future.h>
+#include <bide/async/generator.h>
+#include <bide/async/group.h>
 #include <bide/base/api.h>
 #include <bide/base/time.h>
 #include <bide/debug/watchdog.h>

@@ -16,6 +16,7 @@
 #define with_deadline(at) bide_with_deadline (at)
 #define with_scope(scope) bide_with_scope (scope)
 #define with_shield(limit_ns) bide_with_shield (limit_ns)
+#define with_group(group) bide_with_group (group)
 
 #ifndef __cplusplus
 #define async(R, name, ...) bide_async(R, name, ##__VA_ARGS__)
@@ -28,6 +29,31 @@
 #define detach(t) bide_detach(t)
 #define cancel(t) bide_cancel(t)
 #define is_done(t) bide_is_done(t)
+
+#define await_any(...) bide_await_any(__VA_ARGS__)
+#define await_all(...) bide_await_all(__VA_ARGS__)
+#define race(...) bide_race(__VA_ARGS__)
+
+#define future(T) bide_future(T)
+#define future_new(T) bide_future_new(T)
+#define future_set(f, value) bide_future_set(f, value)
+#define future_fail(f, error) bide_future_fail(f, error)
+#define future_share(f) bide_future_share(f)
+#define future_error(f) bide_future_error(f)
+#define on_done(f, callback, function, arg) bide_on_done(f, callback, function, arg)
+
+#define spawn_in(group, ...) bide_spawn_in(group, __VA_ARGS__)
+#define spawn_in_with(group, options, ...) bide_spawn_in_with(group, options, __VA_ARGS__)
+#define start_in(group, value, ...) bide_start_in(group, value, __VA_ARGS__)
+
+#define generator(T, name, ...) bide_generator(T, name, ##__VA_ARGS__)
+#define gen(T) bide_gen(T)
+#define generate(...) bide_generate(__VA_ARGS__)
+#define generate_with(options, ...) bide_generate_with(options, __VA_ARGS__)
+#define yield_value(v) bide_yield_value(v)
+#define gen_next(g, v) bide_gen_next(g, v)
+#define gen_free(g) bide_gen_free(g)
+#define for_each(v, g) bide_for_each(v, g)
 #endif
 
 #endif

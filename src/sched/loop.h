@@ -84,12 +84,14 @@ struct bide_loop {
     bide_time trim_at;   /* BIDE_FOREVER when no stack is to be given back */
     bide_time linger_at; /* when to name the tasks that were told to end and did not */
     uint64_t next_id;
-    int spawn_error; /* of the last spawn that failed */
+    int spawn_error;  /* of the last spawn that failed */
+    int64_t stand_in; /* an await's result that is an error, until it is read */
     bide_options options;
     bide_stats stats; /* turns are counted at polls only: see bide_loop_stats */
     struct bide__overflow overflow;
     bool is_ending;          /* the first task has ended, the others are told to */
     bool is_deadlocked;      /* reported once */
+    bool tells_groups;       /* somebody works through groups_to_tell */
     struct bide_loop *outer; /* the loop that runs this one inside one of its tasks */
     void *io; /* what the host keeps for the io layer; NULL under a host without I/O */
     struct bide__futures *futures;    /* NULL before the first (async/future.c) */

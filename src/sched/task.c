@@ -73,7 +73,7 @@ int bide__task_make(struct bide_loop *loop, const bide_site *site,
     int class_index = loop->default_class;
     int err;
 
-    if (options != NULL || frame_bytes > 4096)
+    if ((options != NULL && options->stack_bytes != 0) || frame_bytes > 4096)
         class_index = stack_class(loop, options ? options->stack_bytes : 0, frame_bytes);
     if (class_index < 0)
         return spawn_refused(loop, site, class_index, "no stack can be that large");

@@ -67,6 +67,7 @@ BIDE_API int bide_spawn_error(void);
  * Wait for a task to end and take its result; bide_await is the way to do so.
  *
  * @param handle  owned; spent when the call returns
+ * @param width   bytes of the result when it is a signed integer, else 0
  * @param site    static; who waits, for reports
  *
  * Returns the result's address, to be read before the next spawn.
@@ -74,7 +75,7 @@ BIDE_API int bide_spawn_error(void);
  * Cancel:  a cancel of the caller goes on to the awaited task; what that returns is the result.
  * Threads: tasks of the same loop.
  */
-BIDE_API void *bide__await(uintptr_t handle, const bide_site *site);
+BIDE_API void *bide__await(uintptr_t handle, unsigned width, const bide_site *site);
 
 /**
  * Wait for a task for a limited time; bide_await_for is the way to do so.
@@ -211,6 +212,25 @@ static inline int bide__failure_none(const void *result)
         long long *: bide__failure_llong,                                                          \
         default: bide__failure_none)(result)
 
+/* Bytes of what a pointer points to when that is a signed integer, else 0. */
+#define BIDE__WIDTH(pointer)                                                                       \
+    _Generic((pointer),                                                                            \
+        signed char *: 1u,                                                                         \
+        short *: (unsigned)sizeof(short),                                                          \
+        int *: (unsigned)sizeof(int),                                                              \
+        long *: (unsigned)sizeof(long),                                                            \
+        long long *: (unsigned)sizeof(long long),                                                  \
+        default: 0u)
+
+/*
+ * A number that tells most types apart, where a handle's own type is lost: of the size and the
+ * class (integer, floating, pointer, struct).
+ */
+#define BIDE__KIND(T)                                                                              \
+    ((unsigned)sizeof(BIDE__STORED(T)) * 64u + BIDE__WIDTH((BIDE__STORED(T) *)0) * 4u +            \
+     (unsigned)_Generic((BIDE__STORED(T) *)0, float * : 1, double * : 1, default : 0) +            \
+     (BIDE__IS_VOID(T) ? 2u : 0u))
+
 /*
  * Pairs of type and name, counted: BIDE__PAIRS(T1, a1, T2, a2) is 2. An odd number is `odd`, which
  * fits nothing.
@@ -263,6 +283,7 @@ static inline int bide__failure_none(const void *result)
         BIDE__STORED(R) result;                                                                    \
         struct name##__arguments arguments;                                                        \
     };                                                                                             \
+    enum { name##__kind = BIDE__KIND(R) };                                                         \
     _Static_assert(_Alignof(struct name##__frame) <= 64,                                           \
                    "arguments and results can be aligned to 64 bytes at the most");                \
     static int __attribute__((unused)) name##__run(void *bide__frame_)                             \
@@ -332,15 +353,18 @@ static inline int bide__failure_none(const void *result)
 /*
  * await(t): wait until the task has ended, and return its own result; the handle is spent. When the
  * caller is cancelled meanwhile, the cancel passes on to t, and what t then returns is the result.
- * Awaiting oneself, in a cycle, a second time, or NULL aborts with one line.
+ * A second time, or NULL, aborts with one line. Awaiting oneself, or in a cycle of tasks that await
+ * each other, prints the cycle, gives t up as detach does, and returns -EDEADLK; where the result
+ * is no signed integer that could say so it aborts.
  */
 #define bide_await(t) BIDE__AWAIT(t, BIDE__CAT(bide__handle_, __COUNTER__))
 #define BIDE__AWAIT(t, handle)                                                                     \
     __extension__({                                                                                \
         static const bide_site BIDE__CAT(handle, _site) = BIDE__SITE("await");                     \
         __auto_type handle = (t);                                                                  \
-        void *BIDE__CAT(handle, _result) =                                                         \
-            bide__await(BIDE__HANDLE(handle), &BIDE__CAT(handle, _site));                          \
+        void *BIDE__CAT(handle, _result) = bide__await(                                            \
+            BIDE__HANDLE(handle), BIDE__WIDTH((BIDE__STORED(BIDE__RESULT_OF(handle)) *)0),         \
+            &BIDE__CAT(handle, _site));                                                            \
         __builtin_choose_expr(                                                                     \
             BIDE__IS_VOID(BIDE__RESULT_OF(handle)), (void)BIDE__CAT(handle, _result),              \
             *(BIDE__STORED(BIDE__RESULT_OF(handle)) *)BIDE__CAT(handle, _result));                 \

@@ -30,6 +30,9 @@ typedef struct bide_spawn_options {
     size_t stack_bytes; /* usable stack; rounded up, to bide_stack_least at the least */
     const char *name;   /* for reports, borrowed for the task's life; default the function's name */
     bool measure_stack; /* start on clean pages: bide_stack_peak then speaks of this task alone */
+    struct bide_group *bide__group; /* set by spawn_in */
+    struct bide__start *bide__start;
+    unsigned bide__kind;
 } bide_spawn_options;
 
 /**

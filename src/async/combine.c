@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * combine.c - one waiter, and a watch on each of several tasks.
+ */
+#include <bide/async/combine.h>
+
+#include <errno.h>
+
+#include "async/future.h"
+#include "async/handle.h"
+#include "sched/report.h"
+#include "sched/waitq.h"
+
+enum { MOST = 16 };
+
+struct entry {
+    struct bide__watch watch;
+    struct combination *all;
+    struct bide_task *task; /* not to be looked at once it has ended: others may have taken it */
+    bool has_ended;
+};
+
+struct combination {
+    struct bide__waiter waiter;
+    int count;
+    int first; /* the index of the first that ended; -1 before */
+    struct entry entries[MOST];
+};
+
+static void ended(struct bide__watch *watch, struct bide_task *task)
+{
+    struct entry *entry = BIDE__CONTAINER(watch, struct entry, watch);
+    struct combination *all = entry->all;
+
+    (void)task;
+    entry->has_ended = true;
+    if (all->first < 0)
+        all->first = (int)(entry - all->entries);
+    bide__wake(&all->waiter, 0);
+}
+
+/* Whether the task awaits `self`, directly or through others, and none of them for a limited time.
+ */
+static bool leads_to(const struct bide_task *task, const struct bide_task *self)
+{
+    while (task != NULL && task != self)
+        task = task->waiter != NULL && task->waiter->passes_cancel ? task->waiter->awaits : NULL;
+    return task == self;
+}
+
+static int deadlock(const struct bide_task *self, const struct bide_task *task,
+                    const bide_site *site)
+{
+    bide__report(self->loop, BIDE_REPORT_DEADLOCK, -EDEADLK, self, NULL,
+                 "%s: %s would wait for %s, which would never end", bide__site_label(site).text,
+                 bide__task_label(self).text,
+                 task == self ? "itself" : bide__task_label(task).text);
+    return -EDEADLK;
+}
+
+/*
+ * Look the handles up and watch those that live. -EDEADLK, reported, when the wait could never end;
+ * else `finish` has to be called.
+ */
+static int begin(struct combination *all, const uintptr_t *handles, int count, const char *call,
+                 const bide_site *site)
+{
+    struct bide_task *self = bide__task_need(call);
+
+    bide__assert(count >= 1 && count <= MOST);
+    all->waiter = (struct bide__waiter)BIDE__WAITER(all->waiter, call);
+    all->waiter.owner = self;
+    all->waiter.site = site;
+    all->count = count;
+    all->first = -1;
+    for (int i = 0; i < count; i++) {
+        struct bide_task *task = bide__handle_task(handles[i], call, site);
+        if (leads_to(task, self))
+            return deadlock(self, task, site);
+        all->entries[i] = (struct entry){.watch.ended = ended, .all = all, .task = task};
+        bide__list_init(&all->entries[i].watch.link);
+    }
+    for (int i = count - 1; i >= 0; i--) {
+        struct entry *entry = &all->entries[i];
+        if (entry->task->state == BIDE__TASK_LIVE)
+            bide__task_watch(entry->task, &entry->watch);
+        else
+            ended(&entry->watch, entry->task);
+    }
+    for (int i = 0; i < count && all->first >= 0; i++)
+        if (all->entries[i].has_ended) {
+            all->first = i;
+            break;
+        }
+    return 0;
+}
+
+static void finish(struct combination *all)
+{
+    for (int i = 0; i < all->count; i++)
+        bide__list_remove(&all->entries[i].watch.link);
+}
+
+static int park(struct combination *all, bool passes_cancel)
+{
+    all->waiter.passes_cancel = passes_cancel;
+    return bide__park(&all->waiter);
+}
+
+static bool any_pending(const struct combination *all, bool futures_too)
+{
+    for (int i = 0; i < all->count; i++) {
+        const struct entry *entry = &all->entries[i];
+        if (!entry->has_ended && (futures_too || !entry->task->is_future))
+            return true;
+    }
+    return false;
+}
+
+/* Tell the tasks among them to end, and wait until they have: no cancel keeps us from it. */
+static void end_tasks(struct combination *all)
+{
+    for (int i = 0; i < all->count; i++)
+        if (!all->entries[i].has_ended && !all->entries[i].task->is_future)
+            bide__task_cancel(all->entries[i].task, -ECANCELED);
+    while (any_pending(all, false))
+        park(all, true);
+}
+
+int bide__await_any(const uintptr_t *handles, int count, const bide_site *site)
+{
+    struct combination all;
+    int err = begin(&all, handles, count, "await_any", site);
+    struct bide_task *self = bide__loop_here->current;
+
+    if (err < 0)
+        return err;
+    if (self->cancel_code != 0)
+        err = bide__cancel_seen(self);
+    else if (all.first >= 0)
+        bide__budget_spend(self->loop);
+    else
+        err = park(&all, false);
+    finish(&all);
+    return err < 0 ? err : all.first;
+}
+
+int bide__await_all(const uintptr_t *handles, int count, const bide_site *site)
+{
+    struct combination all;
+    int err = begin(&all, handles, count, "await_all", site);
+    struct bide_task *self = bide__loop_here->current;
+
+    if (err < 0)
+        return err;
+    while (self->cancel_code == 0 && any_pending(&all, true))
+        park(&all, false);
+    err = self->cancel_code;
+    if (any_pending(&all, true))
+        end_tasks(&all);
+    if (!any_pending(&all, true))
+        err = 0;
+    finish(&all);
+    return err;
+}
+
+int bide__race(const uintptr_t *handles, int count, const bide_site *site)
+{
+    struct combination all;
+    int err = begin(&all, handles, count, "race", site);
+    struct bide_task *self = bide__loop_here->current;
+    int winner;
+
+    if (err < 0)
+        return err;
+    for (int i = 0; i < count; i++) {
+        struct bide_task *task = all.entries[i].task;
+        bide__handle_refuse_second_owner(task, "race", site);
+        if (!task->is_future)
+            task->awaiter = &all.waiter; /* ours from now on */
+    }
+    if (all.first < 0)
+        err = self->cancel_code != 0 ? self->cancel_code : park(&all, false);
+    winner = all.first;
+    end_tasks(&all);
+    finish(&all);
+    for (int i = 0; i < count; i++) {
+        struct bide_task *task = all.entries[i].task;
+        if (!task->is_future)
+            task->awaiter = NULL;
+        if (i != winner && task->is_future)
+            bide__future_drop(task);
+        else if (i != winner)
+            bide__task_release(task);
+    }
+    return winner >= 0 ? winner : err;
+}
