@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# Headers, both libraries, the CMake package and the pkg-config file. Both packages find their own
+# Headers, the libraries, the CMake package and the pkg-config files. All packages find their own
 # prefix, so an installed tree may be moved.
 
 include(CMakePackageConfigHelpers)
@@ -8,7 +8,7 @@ set(bide_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/bide)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
     FILES_MATCHING PATTERN "*.h")
-install(TARGETS bide bide_shared EXPORT bideTargets
+install(TARGETS bide bide_shared bide_testing EXPORT bideTargets
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT bideTargets NAMESPACE bide:: DESTINATION ${bide_package_dir})
 
@@ -25,6 +25,17 @@ set(bide_pc_private ${CMAKE_THREAD_LIBS_INIT})
 if(BIDE_CONTEXT STREQUAL "fcontext")
     string(APPEND bide_pc_private " ${BIDE_BOOST_CONTEXT}")
 endif()
-configure_file(${PROJECT_SOURCE_DIR}/cmake/bide.pc.in ${PROJECT_BINARY_DIR}/bide.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/bide.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+foreach(bide_pc_name bide bide-testing)
+    string(REPLACE "-" "_" bide_pc_library ${bide_pc_name})
+    set(bide_pc_description ${PROJECT_DESCRIPTION})
+    if(bide_pc_name STREQUAL "bide-testing") # there is no shared one
+        string(APPEND bide_pc_description ", for tests, in place of bide")
+        string(APPEND bide_pc_library " ${bide_pc_private}")
+    endif()
+    string(STRIP "${bide_pc_library}" bide_pc_library)
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/bide.pc.in ${PROJECT_BINARY_DIR}/${bide_pc_name}.pc
+        @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${bide_pc_name}.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

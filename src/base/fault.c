@@ -6,6 +6,33 @@
 
 #ifdef BIDE_FAULTS
 
+#include <errno.h>
+#include <string.h>
+
+static const char *const names[] = {
+    [BIDE__CALL_ALLOC] = "alloc",
+    [BIDE__CALL_MMAP] = "mmap",
+    [BIDE__CALL_MUNMAP] = "munmap",
+    [BIDE__CALL_MADVISE] = "madvise",
+    [BIDE__CALL_MPROTECT] = "mprotect",
+    [BIDE__CALL_EPOLL_CREATE] = "epoll_create",
+    [BIDE__CALL_EPOLL_CTL] = "epoll_ctl",
+    [BIDE__CALL_EPOLL_WAIT] = "epoll_wait",
+    [BIDE__CALL_EPOLL_PWAIT2] = "epoll_pwait2",
+    [BIDE__CALL_SOCKET] = "socket",
+    [BIDE__CALL_BIND] = "bind",
+    [BIDE__CALL_LISTEN] = "listen",
+    [BIDE__CALL_ACCEPT] = "accept",
+    [BIDE__CALL_CONNECT] = "connect",
+    [BIDE__CALL_RECV] = "recv",
+    [BIDE__CALL_SEND] = "send",
+    [BIDE__CALL_SHUTDOWN] = "shutdown",
+    [BIDE__CALL_CLOSE] = "close",
+    [BIDE__CALL_SOCKOPT] = "sockopt",
+};
+
+_Static_assert(sizeof names / sizeof names[0] == BIDE__CALL_COUNT, "every call has a name");
+
 struct plan {
     uint64_t count; /* calls seen */
     uint64_t first; /* the first count that fails; 0 for none */
@@ -20,7 +47,7 @@ void bide__fault_fail(enum bide__call call, uint64_t nth, uint64_t times, int er
 {
     struct plan *plan = &plans[call];
 
-    plan->first = plan->count + nth;
+    plan->first = nth > UINT64_MAX - plan->count ? UINT64_MAX : plan->count + nth;
     plan->last = times > UINT64_MAX - plan->first ? UINT64_MAX : plan->first + times - 1;
     plan->error = error;
 }
@@ -48,6 +75,14 @@ uint64_t bide__fault_system_calls(void)
     for (int call = BIDE__CALL_ALLOC + 1; call < BIDE__CALL_COUNT; call++)
         total += plans[call].count;
     return total;
+}
+
+int bide__fault_named(const char *name)
+{
+    for (int call = 0; call < BIDE__CALL_COUNT; call++)
+        if (strcmp(names[call], name) == 0)
+            return call;
+    return -EINVAL;
 }
 
 int bide__fault_check(enum bide__call call)

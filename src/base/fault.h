@@ -3,8 +3,9 @@
  * fault.h - what the system-call seam asks in a test build: shall this call fail, and how far may
  * it get?
  *
- * Only the library that is built with BIDE_FAULTS asks. Every call is counted as well, so that
- * tests can assert on the number of system calls and allocations instead of on time.
+ * Only the library that is built with BIDE_FAULTS asks (bide::testing). Every call is counted as
+ * well, so that tests can assert on the number of system calls and allocations instead of on time.
+ * Users plan with bide_test_fail and its neighbours (bide/testing.h), which call what is here.
  * Loops on several threads may be counted; plans are made while one thread runs.
  */
 #ifndef BIDE__BASE_FAULT_H
@@ -13,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Each has a name in fault.c, which bide/testing.h lists. */
 enum bide__call {
     BIDE__CALL_ALLOC,
     BIDE__CALL_MMAP,
@@ -53,6 +55,9 @@ uint64_t bide__fault_count(enum bide__call call);
 
 /* All system calls since the last reset (allocations are not system calls). */
 uint64_t bide__fault_system_calls(void);
+
+/* The call of that name, or -EINVAL. */
+int bide__fault_named(const char *name);
 
 /* For sys.h: count the call, return 0 to go on or the negative errno to fail with. */
 int bide__fault_check(enum bide__call call);

@@ -185,6 +185,22 @@ static bool idle(struct bide_loop *loop)
     return true;
 }
 
+/*
+ * Every task sleeps: when some do so in bide_test_settle, let the first of them go on, unless what
+ * is due already wakes another. False when there are none.
+ */
+static bool settle(struct bide_loop *loop)
+{
+    bide__assert(loop->ready_first == NULL);
+    if (bide__waitq_first(&loop->settling) == NULL)
+        return false;
+    poll(loop, BIDE__DO_NOT_WAIT);
+    if (loop->ready_first == NULL)
+        bide__wake(bide__waitq_first(&loop->settling), 0);
+    bide__assert(loop->ready_first != NULL);
+    return true;
+}
+
 static uint64_t random_next(uint64_t *state)
 {
     /* xorshift64* (Vigna): any non-zero state. */
@@ -255,7 +271,7 @@ int bide__loop_run(struct bide_loop *loop)
     while (loop->stats.tasks_living > 0) {
         if (loop->ready_first != NULL)
             poll(loop, BIDE__DO_NOT_WAIT);
-        else if (!idle(loop)) {
+        else if (!settle(loop) && !idle(loop)) {
             if (loop->is_deadlocked)
                 break; /* they were told to end and sleep on: nothing more can be done */
             deadlock(loop);

@@ -13,6 +13,7 @@
 #include <bide/sched/scope.h>
 
 #include "base/check.h"
+#include "base/list.h"
 #include "base/wheel.h"
 #include "context/context.h"
 #include "context/overflow.h"
@@ -79,6 +80,7 @@ struct bide_loop {
     struct bide__host *host;
     struct bide_task root; /* the loop's own context, on the thread's stack */
     struct bide__wheel timers;
+    struct bide__list settling; /* who waits until all others sleep: bide_test_settle */
     struct bide__stack_pool stacks;
     bide_time polled_at;
     bide_time trim_at;   /* BIDE_FOREVER when no stack is to be given back */

@@ -53,6 +53,27 @@ TEST(fault, plan_counts_from_now_and_may_last)
     bide__fault_reset();
     CHECK_EQ(bide__fault_check(BIDE__CALL_SOCKET), 0);
     CHECK_EQ(bide__fault_count(BIDE__CALL_SOCKET), 1);
+    bide__fault_fail(BIDE__CALL_SOCKET, UINT64_MAX, UINT64_MAX, -EMFILE); /* as good as never */
+    CHECK_EQ(bide__fault_check(BIDE__CALL_SOCKET), 0);
+}
+
+/*
+ * Goal:   each call has the name that bide/testing.h gives it, and nothing else has one.
+ * Method: all names in the order of the enum, and what is nearly one.
+ */
+TEST(fault, calls_are_found_by_name)
+{
+    const char *names[] = {"alloc",        "mmap",      "munmap",     "madvise",      "mprotect",
+                           "epoll_create", "epoll_ctl", "epoll_wait", "epoll_pwait2", "socket",
+                           "bind",         "listen",    "accept",     "connect",      "recv",
+                           "send",         "shutdown",  "close",      "sockopt"};
+    const char *wrong[] = {"", "ALLOC", "allo", "alloc ", "count", "write"};
+
+    CHECK_EQ(sizeof names / sizeof names[0], BIDE__CALL_COUNT);
+    for (int i = 0; i < BIDE__CALL_COUNT; i++)
+        CHECK_EQ(bide__fault_named(names[i]), i);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        CHECK_EQ(bide__fault_named(wrong[i]), -EINVAL);
 }
 
 /*

@@ -31,11 +31,12 @@ consumer() {
     "$CMAKE" --build "$work/$1"
     works "$work/$1/consumer_static" static
     works "$work/$1/consumer_shared" shared
+    works "$work/$1/consumer_faults" static
 }
 
 need_pkg_config() {
     command -v pkg-config > /dev/null || { echo "skipped: there is no pkg-config"; exit 77; }
-    pkg-config --exists --print-errors bide
+    pkg-config --exists --print-errors bide bide-testing
 }
 
 case $1 in
@@ -43,10 +44,10 @@ case $1 in
         rm -rf "$work/first" "$prefix"
         "$CMAKE" --install "$BUILD" --prefix "$work/first" --config "$CONFIG"
         mv "$work/first" "$prefix"
-        for file in include/bide.h "$LIBDIR/libbide.a" "$LIBDIR/libbide.so"; do
+        for file in include/bide.h include/bide/testing.h "$LIBDIR/libbide.a" \
+            "$LIBDIR/libbide.so" "$LIBDIR/libbide_testing.a"; do
             [ -f "$prefix/$file" ] || fail "not installed: $file"
         done
-        ! find "$prefix" -name '*testing.a' | grep . || fail "installed what is not public"
         ! grep -rlF "$work/first" "$prefix" || fail "these remember where they were installed"
         ;;
     find_package)
@@ -67,6 +68,12 @@ case $1 in
             $(pkg-config --cflags --libs bide)
         export LD_LIBRARY_PATH="$prefix/$LIBDIR"
         works "$work/pc_shared" shared
+        ;;
+    pkg_config_testing)
+        need_pkg_config
+        $CC -std=gnu11 -Wall -Wextra -o "$work/pc_testing" "$here/consumer/faults.c" \
+            $(pkg-config --cflags --libs bide-testing)
+        works "$work/pc_testing" static
         ;;
     *) fail "unknown way: $1" ;;
 esac

@@ -20,6 +20,7 @@ enum bide_report_kind {
     BIDE_REPORT_DEADLOCK,     /* one a sleeping task: nothing is left that could wake it */
     BIDE_REPORT_LINGERING, /* seconds after it was told to end with the loop, a task still lives */
     BIDE_REPORT_ACCEPT, /* a listener backs off: no descriptor or memory for the next connection */
+    BIDE_REPORT_SEED,   /* bide_test_seeds found a seed under which the run fails */
 };
 
 typedef struct bide_report {

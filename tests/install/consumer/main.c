@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - a user's first program, without a network: spawn two, await both, meet a timeout. */
 #include <bide.h>
+#include <bide/testing.h>
+
 #include <bide/short.h>
 #include <errno.h>
 #include <stdio.h>
@@ -23,6 +25,8 @@ async_main
         if (sleepy(BIDE_SEC(20), 0) != -ETIMEDOUT)
             return 1;
     }
+    if (bide_test_fail("alloc", 1, 1, -ENOMEM) != -EOPNOTSUPP)
+        return 1; /* that is for programs linked with bide::testing */
     printf("%d\n", sum);
     return sum == 42 ? 0 : 1;
 }
