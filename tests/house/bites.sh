@@ -137,6 +137,21 @@ bite_style() {
     accepts run_style
 }
 
+run_quotes() { "$here/quotes.sh" "$work/tree"; }
+page() { printf '%s\n' '# Page' "<!-- from $1 -->" "$2" "$3" '```' '' '```' 'of its own' '```'; }
+bite_quotes() {
+    mkdir docs
+    page src/base/one.c '```c' '#include "list.h"' > docs/page.md
+    accepts run_quotes
+    page src/base/one.c '```c' '#include "list' > docs/page.md
+    refuses 'docs/page.md:3: is not what stands in src/base/one.c' run_quotes
+    page src/base/none.c '```c' '#include "list.h"' > page.md
+    refuses 'page.md:3: is not what stands in src/base/none.c' run_quotes
+    page src/base/one.c 'Words.' '```c' > page.md
+    refuses 'no block of code to quote src/base/one.c' run_quotes
+    refuses 'no quotation found' run_quotes
+}
+
 run_needed() { "$here/needed.sh" "$work/lib.so" readelf; }
 bite_needed() {
     echo 'double cbrt(double); double x(double y) { return cbrt(y); }' > "$work/lib.c"
