@@ -148,8 +148,7 @@ static void cancels_await_for(void)
     task(int) t = spawn(sleeps, BIDE_MS(10), 5);
     task(int) waiter = spawn(awaits_with_limit, t, &out);
 
-    bide_yield();
-    bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     cancel(waiter);
     CHECK_EQ(await(waiter), -ECANCELED);
     CHECK_EQ(out, -1);
@@ -183,8 +182,7 @@ static async(int, links, int, n)
 static void cancels_chain(void)
 {
     task(int) chain = spawn(links, 5);
-    for (int i = 0; i < 10; i++)
-        bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     cancel(chain);
     CHECK_EQ(await(chain), -ECANCELED - 5);
     CHECK_EQ(bide_now(), 0);
@@ -217,8 +215,7 @@ static int cancels_long_chain(void *arg)
     int length = *(int *)arg;
     task(int) chain = spawn(links, length);
 
-    for (int i = 0; i < length; i++)
-        bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     CHECK_EQ(bide_now(), 0);
     cancel(chain);
     return await(chain);
@@ -259,8 +256,7 @@ static void awaited_decides(void)
 {
     task(int) t = spawn(awaits_one, spawn(swallows_cancel));
 
-    bide_yield();
-    bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     cancel(t);
     CHECK_EQ(await(t), 42);
     CHECK_EQ(bide_now(), BIDE_MS(3));
@@ -325,8 +321,7 @@ static void detaches(void)
     task(int) running = spawn(sleeps, BIDE_MS(1), 1);
     task(int) ended = spawn(sleeps, 0, 1);
 
-    bide_yield();
-    bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     CHECK(is_done(ended) && !is_done(running));
     CHECK_EQ(detach(running), 0);
     CHECK_EQ(detach(ended), 0);

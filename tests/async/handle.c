@@ -114,8 +114,7 @@ static void detaches_awaited(void)
     task(int) t = spawn(sleeps, BIDE_SEC(1), 1);
 
     go(awaits_given, t);
-    bide_yield();
-    bide_yield();
+    bide_test_settle();
     detach(t);
 }
 

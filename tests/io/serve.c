@@ -3,6 +3,7 @@
  * serve.c - a task for every connection: limits, draining, and a server that lives through it all.
  */
 #include <bide.h>
+#include <bide/testing.h>
 
 #include <bide/short.h>
 
@@ -133,8 +134,7 @@ static int drains_gracefully(void *arg)
         bide_listener_close(listener);
     else
         cancel(server);
-    bide_yield();
-    bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     CHECK_EQ(bide_dial(text, &refused), -ECONNREFUSED);
     if (!closes)
         bide_listener_close(listener); /* in the middle of the drain: cuts it short in no way */
@@ -180,8 +180,7 @@ static int drains_at_once(void *arg)
     CHECK_EQ(bide_dial(text, &stuck), 0);
     bide_sleep(BIDE_MS(5));
     cancel(server);
-    for (int i = 0; i < 5; i++)
-        bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     CHECK(is_done(server));
     CHECK_EQ(await(server), -ECANCELED);
     CHECK_EQ(seen.canceled, 1);

@@ -396,8 +396,7 @@ static void cancels_from_outside(void)
     /* The task in it awaits another: that one is told. */
     shared = (bide_scope)BIDE_SCOPE_INIT;
     task(int) waiter = spawn(waits_in_shared, spawn(sleeps));
-    bide_yield();
-    bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     bide_scope_cancel(&shared);
     CHECK_EQ(await(waiter), -ECANCELED);
     CHECK_EQ(bide_now(), 0);

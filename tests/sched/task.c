@@ -188,8 +188,7 @@ static int detaches_failures(void *arg)
     CHECK_EQ(go(fails_widely), 0);
     CHECK_EQ(go(returns_unsigned), 0);
     task(int) done_first = spawn(fails_with, -EPIPE);
-    while (!is_done(done_first))
-        bide_yield();
+    CHECK_EQ(bide_test_settle(), 0);
     detach(done_first);
     CHECK_EQ(stats_now().tasks_failed, 3);
     task(int) awaited = spawn(fails_with, -EBADF);
