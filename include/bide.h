@@ -27,5 +27,7 @@
 #include <bide/sched/scope.h>
 #include <bide/sched/sleep.h>
 #include <bide/sched/task.h>
+#include <bide/sync/cond.h>
+#include <bide/sync/mutex.h>
 
 #endif
