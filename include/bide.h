@@ -29,5 +29,7 @@
 #include <bide/sched/task.h>
 #include <bide/sync/cond.h>
 #include <bide/sync/mutex.h>
+#include <bide/sync/rwlock.h>
+#include <bide/sync/sem.h>
 
 #endif
