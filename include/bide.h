@@ -27,9 +27,13 @@
 #include <bide/sched/scope.h>
 #include <bide/sched/sleep.h>
 #include <bide/sched/task.h>
+#include <bide/sync/barrier.h>
 #include <bide/sync/cond.h>
+#include <bide/sync/event.h>
 #include <bide/sync/mutex.h>
+#include <bide/sync/once.h>
 #include <bide/sync/rwlock.h>
 #include <bide/sync/sem.h>
+#include <bide/sync/waitgroup.h>
 
 #endif
