@@ -53,7 +53,7 @@
 #define yield_value(v) bide_yield_value(v)
 #define gen_next(g, v) bide_gen_next(g, v)
 #define gen_free(g) bide_gen_free(g)
-#define for_each(v, g) bide_for_each(v, g)
+#define for_each(v, g) bide_for_each (v, g)
 #endif
 
 #endif
