@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "sched/report.h"
 #include "sched/task.h"
 #include "sched/waitq.h"
@@ -19,6 +20,7 @@ enum {
 
 #define TRIM_INTERVAL BIDE_SEC(1)
 #define LINGER_TIME BIDE_SEC(5)
+#define RANDOM_START UINT64_C(0x9E3779B97F4A7C15)
 
 __thread struct bide_loop *bide__loop_here;
 
@@ -49,6 +51,10 @@ int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide
     loop->polled_at = bide__loop_now(loop);
     bide__stack_pool_init(&loop->stacks, sizeof(struct bide_task),
                           offsetof(struct bide_task, stack));
+    /* Not the seed itself: from that the order of the ready tasks is drawn. */
+    loop->random = host->seed ^ RANDOM_START;
+    if (loop->random == 0)
+        loop->random = RANDOM_START;
     loop->default_class = bide__stack_class_of(&loop->stacks, loop->options.stack_bytes);
     if (loop->default_class < 0)
         return loop->default_class;
@@ -201,15 +207,6 @@ static bool settle(struct bide_loop *loop)
     return true;
 }
 
-static uint64_t random_next(uint64_t *state)
-{
-    /* xorshift64* (Vigna): any non-zero state. */
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(0x2545F4914F6CDD1D);
-}
-
 /*
  * Put a list of `count` tasks in a random order: shuffle its halves and merge them, each next task
  * from either half with a chance as large as what is left of it. So every order is as likely as any
@@ -229,7 +226,7 @@ static struct bide_task *shuffle(struct bide_task *list, uint64_t count, uint64_
     first = shuffle(first, left, state);
     second = shuffle(second, right, state);
     while (left + right > 0) {
-        bool from_first = random_next(state) % (left + right) < left;
+        bool from_first = bide__random_next(state) % (left + right) < left;
         struct bide_task **half = from_first ? &first : &second;
         *end = *half;
         *half = (*half)->next;
@@ -254,7 +251,7 @@ static void permute_ready(struct bide_loop *loop)
     loop->ready_first = shuffle(loop->ready_first, count, state);
     for (struct bide_task *task = loop->ready_first; task != NULL; task = task->next)
         loop->ready_last = task;
-    loop->turns_planned = loop->turns_left = (int)(random_next(state) % (count + 1)) + 2;
+    loop->turns_planned = loop->turns_left = (int)(bide__random_next(state) % (count + 1)) + 2;
 }
 
 /* Run ready tasks until none is left or a poll is due. */

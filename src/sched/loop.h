@@ -99,6 +99,7 @@ struct bide_loop {
     struct bide__futures *futures;    /* NULL before the first (async/future.c) */
     struct bide__list groups_to_tell; /* their members are being cancelled (async/group.c) */
     struct bide__list at_stop;        /* of struct bide__at_stop */
+    uint64_t random;                  /* what a select draws among ready cases with; never 0 */
 };
 
 /* For layers above: called by bide__loop_stop, when no task runs any more. */

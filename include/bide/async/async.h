@@ -177,11 +177,6 @@ static inline void bide__deferred_run(struct bide__deferred *deferred)
 #define BIDE__HANDLE(handle)                                                                       \
     __builtin_choose_expr(1, (uintptr_t)(handle), (handle)((struct bide_task *)0))
 
-#define BIDE__SITE(text)                                                                           \
-    {                                                                                              \
-        __FILE__, __LINE__, __func__, (text)                                                       \
-    }
-
 /* How a detached task is seen to have failed: its result is a signed integer below 0. */
 static inline int bide__failure_clip(long long result)
 {

@@ -25,6 +25,11 @@ typedef struct bide_site {
     const char *name;     /* what was asked for: the spawned function's name */
 } bide_site;
 
+/* Its initialiser, for the line that it stands on. */
+/* clang-format off */
+#define BIDE__SITE(text) {__FILE__, __LINE__, __func__, (text)}
+/* clang-format on */
+
 /* Choices for one spawn; zero means the default. */
 typedef struct bide_spawn_options {
     size_t stack_bytes; /* usable stack; rounded up, to bide_stack_least at the least */
