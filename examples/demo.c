@@ -236,7 +236,7 @@ static const char *grouped(double number)
 /* --- Running the load */
 
 /* Show how it goes until the time is over, and look at the memory while all clients are at work. */
-static void watch(struct report *report, bide_time start, bide_time end)
+static void follow(struct report *report, bide_time start, bide_time end)
 {
     bool is_terminal = isatty(fileno(report->words));
     bide_time every = is_terminal ? BIDE_MS(200) : BIDE_SEC(1), last = start;
@@ -303,7 +303,7 @@ static void measure(struct report *report, bide_stream **streams, task(int) *cli
     load.stop_at = end;
     load.is_measured = true;
     start_clients(streams, clients, report->clients);
-    watch(report, start, end);
+    follow(report, start, end);
     end_clients(clients, report->clients);
     report->elapsed_s = (double)(bide_now() - start) / 1e9;
     report->requests = load.replies;

@@ -28,12 +28,16 @@
 #include <bide/sched/sleep.h>
 #include <bide/sched/task.h>
 #include <bide/sync/barrier.h>
+#include <bide/sync/broadcast.h>
+#include <bide/sync/chan.h>
 #include <bide/sync/cond.h>
 #include <bide/sync/event.h>
 #include <bide/sync/mutex.h>
 #include <bide/sync/once.h>
 #include <bide/sync/rwlock.h>
+#include <bide/sync/select.h>
 #include <bide/sync/sem.h>
 #include <bide/sync/waitgroup.h>
+#include <bide/sync/watch.h>
 
 #endif

@@ -54,6 +54,41 @@
 #define gen_next(g, v) bide_gen_next(g, v)
 #define gen_free(g) bide_gen_free(g)
 #define for_each(v, g) bide_for_each (v, g)
+
+#define chan(T) bide_chan(T)
+#define chan_new(T, capacity) bide_chan_new(T, capacity)
+#define chan_send(c, ...) bide_chan_send(c, __VA_ARGS__)
+#define chan_recv(c, slot) bide_chan_recv(c, slot)
+#define chan_try_send(c, ...) bide_chan_try_send(c, __VA_ARGS__)
+#define chan_try_recv(c, slot) bide_chan_try_recv(c, slot)
+#define chan_close(c) bide_chan_close(c)
+#define chan_free(c) bide_chan_free(c)
+#define chan_len(c) bide_chan_len(c)
+
+#define select_any(...) bide_select_any(__VA_ARGS__)
+#define on_recv(c, slot) bide_on_recv(c, slot)
+#define on_recv_ok(c, slot, ok) bide_on_recv_ok(c, slot, ok)
+#define on_send(c, ...) bide_on_send(c, __VA_ARGS__)
+#define on_send_ok(c, v, ok) bide_on_send_ok(c, v, ok)
+#define on_after(ns) bide_on_after(ns)
+#define on_default() bide_on_default()
+
+#define broadcast(T) bide_broadcast(T)
+#define broadcast_new(T, capacity) bide_broadcast_new(T, capacity)
+#define broadcast_send(b, ...) bide_broadcast_send(b, __VA_ARGS__)
+#define broadcast_subscribe(b) bide_broadcast_subscribe(b)
+#define broadcast_recv(b, cursor, slot) bide_broadcast_recv(b, cursor, slot)
+#define broadcast_try_recv(b, cursor, slot) bide_broadcast_try_recv(b, cursor, slot)
+#define broadcast_close(b) bide_broadcast_close(b)
+#define broadcast_free(b) bide_broadcast_free(b)
+
+#define watch(T) bide_watch(T)
+#define watch_new(T, ...) bide_watch_new(T, __VA_ARGS__)
+#define watch_set(w, ...) bide_watch_set(w, __VA_ARGS__)
+#define watch_get(w) bide_watch_get(w)
+#define watch_next(w, seen, slot) bide_watch_next(w, seen, slot)
+#define watch_close(w) bide_watch_close(w)
+#define watch_free(w) bide_watch_free(w)
 #endif
 
 #endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chan.c - channels. Who waits where, and what may be assumed of it, stands in chan.h.
+ */
+#include "sync/chan.h"
+
+#include "base/sys.h"
+#include "sched/report.h"
+
+_Noreturn static void chan_is_null(const char *call, const bide_site *site)
+{
+    bide__misuse("%s%s%s: the channel is NULL: chan_new had no memory, or was not called", call,
+                 site != NULL ? " at " : "", site != NULL ? bide__site_label(site).text : "");
+}
+
+static inline void chan_need(const struct bide_chan *chan, const char *call, const bide_site *site)
+{
+    if (__builtin_expect(chan == NULL, 0))
+        chan_is_null(call, site);
+}
+
+struct bide_chan *bide__chan_new(size_t item_bytes, size_t capacity)
+{
+    struct bide_chan *chan;
+    size_t ring_bytes, bytes;
+
+    bide__assert(item_bytes <= BIDE_ITEM_BYTES_MAX);
+    if (__builtin_mul_overflow(item_bytes, capacity, &ring_bytes) ||
+        __builtin_add_overflow(ring_bytes, sizeof *chan, &bytes) || bytes > PTRDIFF_MAX)
+        return NULL;
+    chan = bide__alloc(bytes);
+    if (chan == NULL)
+        return NULL;
+    *chan = (struct bide_chan){
+        .capacity = capacity,
+        .item_bytes = (uint32_t)item_bytes,
+        .ring_bytes = ring_bytes,
+    };
+    bide__list_init(&chan->receivers);
+    bide__list_init(&chan->senders);
+    return chan;
+}
+
+/* Wait in a queue until somebody moves the value. */
+static int wait_in(struct bide__list *queue, void *slot, const bide_site *site, const char *what)
+{
+    struct bide__waiter waiter = BIDE__WAITER(waiter, what);
+    struct bide__chan_op op = {.waiter = &waiter, .slot = slot, .served = 0, .closed = -EPIPE};
+    int result;
+
+    waiter.site = site;
+    bide__list_append(queue, &op.link);
+    result = bide__park(&waiter);
+    if (result < 0) /* else whoever served it has unlinked it */
+        bide__list_remove(&op.link);
+    bide__assert(result <= 0 && bide__list_is_empty(&op.link));
+    return result;
+}
+
+int bide__chan_send(struct bide_chan *chan, const void *value, const bide_site *site)
+{
+    struct bide_task *self = bide__task_need("chan_send");
+    int err;
+
+    chan_need(chan, "chan_send", site);
+    if (self->cancel_code != 0)
+        return bide__cancel_seen(self);
+    err = bide__chan_send_now(chan, value);
+    if (err == -EAGAIN)
+        return wait_in(&chan->senders, (void *)(uintptr_t)value, site, "chan_send");
+    bide__budget_spend(self->loop);
+    return err;
+}
+
+int bide__chan_recv(struct bide_chan *chan, void *slot, const bide_site *site)
+{
+    struct bide_task *self = bide__task_need("chan_recv");
+    int err;
+
+    chan_need(chan, "chan_recv", site);
+    if (self->cancel_code != 0)
+        return bide__cancel_seen(self);
+    err = bide__chan_recv_now(chan, slot);
+    if (err == -EAGAIN)
+        return wait_in(&chan->receivers, slot, site, "chan_recv");
+    bide__budget_spend(self->loop);
+    return err;
+}
+
+int bide__chan_try_send(struct bide_chan *chan, const void *value)
+{
+    chan_need(chan, "chan_try_send", NULL);
+    return bide__chan_send_now(chan, value);
+}
+
+int bide__chan_try_recv(struct bide_chan *chan, void *slot)
+{
+    chan_need(chan, "chan_try_recv", NULL);
+    return bide__chan_recv_now(chan, slot);
+}
+
+/* Tell everybody in a queue of a channel that was closed. */
+static void turn_away(struct bide__list *queue)
+{
+    struct bide__chan_op *op;
+
+    while ((op = bide__chan_first(queue)) != NULL) {
+        bide__list_remove(&op->link);
+        bool was_asleep = bide__wake(op->waiter, op->closed);
+        bide__assert(was_asleep);
+    }
+    bide__assert(bide__list_is_empty(queue));
+}
+
+void bide__chan_close(struct bide_chan *chan)
+{
+    chan_need(chan, "chan_close", NULL);
+    chan->is_closed = true;
+    turn_away(&chan->receivers);
+    turn_away(&chan->senders);
+}
+
+/* Nobody may wait in a queue of a channel that goes away; stale ops are unlinked. */
+static void refuse_waiting(struct bide__list *queue)
+{
+    struct bide__chan_op *op = bide__chan_first(queue);
+
+    if (op != NULL)
+        bide__misuse(
+            "chan_free: %s still waits in it, in %s; close the channel first, and free it when the "
+            "waiting calls have returned",
+            bide__task_label(op->waiter->task).text, op->waiter->what);
+    bide__assert(bide__list_is_empty(queue));
+}
+
+void bide__chan_free(struct bide_chan *chan)
+{
+    if (chan == NULL)
+        return;
+    refuse_waiting(&chan->receivers);
+    refuse_waiting(&chan->senders);
+    free(chan);
+}
+
+size_t bide__chan_len(const struct bide_chan *chan)
+{
+    chan_need(chan, "chan_len", NULL);
+    return chan->count;
+}
