@@ -23,6 +23,7 @@
 #include <bide/io/stream.h>
 #include <bide/reactor/wait_fd.h>
 #include <bide/runtime/run.h>
+#include <bide/sched/local.h>
 #include <bide/sched/loop.h>
 #include <bide/sched/scope.h>
 #include <bide/sched/sleep.h>

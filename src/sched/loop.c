@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "sched/local.h"
 #include "sched/report.h"
 #include "sched/task.h"
 #include "sched/waitq.h"
@@ -293,6 +294,13 @@ static void report_leftover(struct bide_task *task, void *arg)
                      bide__task_label(task).text);
 }
 
+/* Of a task that ended they are gone. */
+static void drop_locals(struct bide_task *task, void *unused)
+{
+    (void)unused;
+    bide__locals_drop(task);
+}
+
 static void sanitizer_end(struct bide__stack *stack, void *unused)
 {
     (void)unused;
@@ -309,6 +317,7 @@ void bide__loop_stop(struct bide_loop *loop)
         bide__list_remove(&at_stop->link);
         at_stop->stop(at_stop, loop);
     }
+    bide__loop_each(loop, drop_locals, NULL);
     bide__stack_each(&loop->stacks, sanitizer_end, NULL);
     bide__loop_here = loop->outer;
     if (!loop->options.no_overflow_report)

@@ -42,9 +42,8 @@ enum bide__task_state {
  * every FREE, so that an old handle is recognised even after its control block serves another task.
  */
 struct bide_task {
-    void
-        *frame; /* arguments and result, at the top of the stack; read by the macros: stays first */
-    void *sp;   /* where the context was left, while it does not run */
+    void *frame; /* arguments and result, at the stack's top; read by the macros: stays first */
+    void *sp;    /* where the context was left, while it does not run */
     struct bide_task *next;       /* in the ready queue */
     struct bide__waiter *waiter;  /* what it is parked with; NULL when ready, running or done */
     struct bide__waiter *awaiter; /* who awaits it */
@@ -55,16 +54,18 @@ struct bide_task {
     bool is_watched : 1; /* `watches` is a list; before that it is whatever it was */
     bool is_future : 1;  /* it has no coroutine: somebody else fulfils it (async/future.c) */
     bool is_member : 1;  /* a group owns it and hears of its failure (async/group.c) */
+    bool has_locals : 1; /* `locals` counts; else it means nothing */
     uint32_t generation; /* how many tasks the control block has served */
     struct bide_loop *loop;
     /* Above: one cache line, all that switching, parking and waking touch. */
     int (*run)(void *frame);
     const bide_site *site; /* where it was spawned; NULL for the first task */
     const char *name;
-    uint64_t id;               /* counts up from 1 in a loop */
-    int failure;               /* once done: the result, when it is a negative integer; else 0 */
-    int16_t canceled;          /* the whole task: 0, or why (-ECANCELED, -ETIMEDOUT) */
-    struct bide__list watches; /* of struct bide__watch: who else is told of its end */
+    uint64_t id;                 /* counts up from 1 in a loop */
+    int failure;                 /* once done: the result, when it is a negative integer; else 0 */
+    int16_t canceled;            /* the whole task: 0, or why (-ECANCELED, -ETIMEDOUT) */
+    struct bide__list watches;   /* of struct bide__watch: who else is told of its end */
+    struct bide__locals *locals; /* sched/local.h */
     struct bide__stack stack;
     struct bide__sanitizer sanitizer;
 };

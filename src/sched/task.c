@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "sched/local.h"
 #include "sched/report.h"
 #include "sched/waitq.h"
 
@@ -27,6 +28,8 @@ BIDE__UNWATCHED static void *task_main(void *arg)
     bide__sanitizer_arrive(&self->sanitizer);
     failure = self->run(self->frame);
     bide__assert(loop->current == self && self->scope == NULL && self->waiter == NULL);
+    if (__builtin_expect(self->has_locals, 0))
+        bide__locals_drop(self);
     self->state = BIDE__TASK_DONE;
     loop->stats.tasks_living--;
     self->failure = failure;
@@ -97,6 +100,9 @@ int bide__task_make(struct bide_loop *loop, const bide_site *site,
     task->is_detached = false;
     task->is_watched = false;
     task->is_member = false;
+    task->has_locals = false;
+    if (__builtin_expect(loop->current->has_locals, 0))
+        bide__locals_share(loop->current, task);
     task->run = run;
     task->loop = loop;
     task->site = site;
