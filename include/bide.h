@@ -28,6 +28,7 @@
 #include <bide/sched/scope.h>
 #include <bide/sched/sleep.h>
 #include <bide/sched/task.h>
+#include <bide/sched/ticker.h>
 #include <bide/sync/barrier.h>
 #include <bide/sync/broadcast.h>
 #include <bide/sync/chan.h>
