@@ -36,6 +36,7 @@
 #include <bide/sync/event.h>
 #include <bide/sync/mutex.h>
 #include <bide/sync/once.h>
+#include <bide/sync/queue.h>
 #include <bide/sync/rwlock.h>
 #include <bide/sync/select.h>
 #include <bide/sync/sem.h>

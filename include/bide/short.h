@@ -89,6 +89,18 @@
 #define watch_next(w, seen, slot) bide_watch_next(w, seen, slot)
 #define watch_close(w) bide_watch_close(w)
 #define watch_free(w) bide_watch_free(w)
+
+#define queue(T) bide_queue(T)
+#define queue_new(T, options) bide_queue_new(T, options)
+#define queue_put(queue, value) bide_queue_put(queue, value)
+#define queue_get(queue, out) bide_queue_get(queue, out)
+#define queue_try_put(queue, value) bide_queue_try_put(queue, value)
+#define queue_try_get(queue, out) bide_queue_try_get(queue, out)
+#define queue_task_done(queue) bide_queue_task_done(queue)
+#define queue_join(queue) bide_queue_join(queue)
+#define queue_shutdown(queue, ending) bide_queue_shutdown(queue, ending)
+#define queue_len(queue) bide_queue_len(queue)
+#define queue_free(queue) bide_queue_free(queue)
 #endif
 
 #endif
