@@ -37,6 +37,7 @@
 #include <bide/sync/mutex.h>
 #include <bide/sync/once.h>
 #include <bide/sync/queue.h>
+#include <bide/sync/rate.h>
 #include <bide/sync/rwlock.h>
 #include <bide/sync/select.h>
 #include <bide/sync/sem.h>

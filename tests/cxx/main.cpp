@@ -36,6 +36,9 @@ static bool locks()
     bide_mutex_unlock(&shared_mutex);
     return ok;
 }
+/* The initialisers of what users place work in both languages. */
+static bide_rate rate = BIDE_RATE_INIT(1, BIDE_SEC(1), 1);
+static bide_local key = BIDE_LOCAL_INIT(nullptr);
 
 static int body(void *arg)
 {
@@ -45,6 +48,11 @@ static int body(void *arg)
     if (!locks())
         return 1;
     return err < 0 ? err : 42;
+    if (err == 0)
+        err = bide_rate_acquire(&rate);
+    if (err == 0)
+        err = bide_local_set(&key, arg);
+    return err < 0 || bide_local_get(&key) != arg ? err : 42;
 }
 
 int main()
