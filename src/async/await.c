@@ -89,6 +89,20 @@ static void *cycle_found(struct bide_task *self, struct bide_task *task, unsigne
     return &self->loop->stand_in;
 }
 
+/*
+ * The result was taken. A callback may do so for the very task that calls it at its end: then the
+ * stack is still in use, and goes when the calls have returned.
+ */
+static inline void release(struct bide_task *task, const struct bide_task *self)
+{
+    if (__builtin_expect(task != self, 1)) {
+        bide__task_release(task);
+    } else {
+        task->failure = 0;
+        task->is_detached = true;
+    }
+}
+
 void *bide__await(uintptr_t handle, unsigned width, const bide_site *site)
 {
     struct bide_task *self = bide__task_need("await");
@@ -116,7 +130,7 @@ void *bide__await(uintptr_t handle, unsigned width, const bide_site *site)
         bide__handle_refuse_second_owner(task, "await", site);
     }
     result = task->frame;
-    bide__task_release(task);
+    release(task, self);
     return result;
 }
 
@@ -158,7 +172,7 @@ int bide__await_for(uintptr_t handle, bide_time timeout, void **result, const bi
         bide__handle_refuse_second_owner(task, "await_for", site);
     }
     *result = task->frame;
-    bide__task_release(task);
+    release(task, self);
     return 0;
 }
 
@@ -175,11 +189,11 @@ int bide__detach(uintptr_t handle)
         return 0;
     }
     bide__handle_refuse_second_owner(task, "detach", NULL);
-    if (task->state == BIDE__TASK_DONE) {
+    if (task->state == BIDE__TASK_DONE && task != self) {
         bide__task_let_go(task);
         return 0;
     }
-    task->is_detached = true;
+    task->is_detached = true; /* lives, or is ending and calls back */
     if (self->loop->is_ending)
         bide__task_cancel(task, -ECANCELED); /* nobody is left who would */
     return 0;

@@ -143,13 +143,17 @@ void bide__task_watch(struct bide_task *task, struct bide__watch *watch)
 
 void bide__task_tell(struct bide_task *task)
 {
+    struct bide__list watches;
+
     bide__assert(task->state == BIDE__TASK_DONE);
-    while (!bide__list_is_empty(&task->watches)) {
-        struct bide__watch *watch = BIDE__CONTAINER(task->watches.next, struct bide__watch, link);
+    bide__list_init(&watches);
+    bide__list_splice(&watches, &task->watches);
+    task->is_watched = false; /* a future may be gone, and its block another's, after each call */
+    while (!bide__list_is_empty(&watches)) {
+        struct bide__watch *watch = BIDE__CONTAINER(watches.next, struct bide__watch, link);
         bide__list_remove(&watch->link);
         watch->ended(watch, task);
     }
-    task->is_watched = false;
 }
 
 void bide__task_fulfil(struct bide_task *future, int failure)
