@@ -8,7 +8,9 @@
  *
  * Fresh and between two values it is parked, with a waiter in its frame, so that a cancel finds it
  * as it finds every parked task. Whoever asks for the next value awaits it, as the owner of a task
- * does: a wait in its body parks both, a cancel passes on, its end wakes the asker.
+ * does: a wait in its body parks both, a cancel passes on, its end wakes the asker. On either side
+ * the switch is the last act (see bide__park_last), and what would be returned is found in the
+ * generator.
  */
 #include <bide/async/generator.h>
 
@@ -117,20 +119,6 @@ static inline struct bide_task *task_of(uintptr_t handle, const char *call, cons
     return task;
 }
 
-/*
- * The switch is the last thing that both sides do here: it goes straight from where one was called
- * to where the other was called. Returns in between would be predicted from the calls of the wrong
- * side, each at the price of several switches. So nothing is left to be done after it, and what
- * would have been returned is found in the generator.
- */
-static inline void switch_last(struct bide_loop *loop, struct bide_task *from, struct bide_task *to)
-{
-    loop->current = to;
-    bide__sanitizer_leave(&from->sanitizer, &to->sanitizer, false);
-    bide__context_switch(&from->sp, to->sp);
-    bide__sanitizer_arrive(&from->sanitizer);
-}
-
 void bide__gen_next(uintptr_t handle, const void **value, const bide_site *site)
 {
     struct bide_task *self = bide__task_need("gen_next");
@@ -155,7 +143,7 @@ void bide__gen_next(uintptr_t handle, const void **value, const bide_site *site)
     }
     pick_up(waiter_of(generator), task);
     generator->stopped = 0;
-    switch_last(loop, self, task);
+    bide__switch_last(loop, self, task);
 }
 
 void bide__generator_yield(struct bide__generator *generator, const void *value)
@@ -176,7 +164,7 @@ void bide__generator_yield(struct bide__generator *generator, const void *value)
     self->awaiter = NULL;
     lay_down(waiter_of(generator), self);
     pick_up(asker, owner);
-    switch_last(self->loop, self, owner);
+    bide__switch_last(self->loop, self, owner);
 }
 
 void bide__gen_free(uintptr_t handle)

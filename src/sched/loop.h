@@ -196,7 +196,17 @@ static inline struct bide_task *bide__next(struct bide_loop *loop)
  */
 void bide__switch_to(struct bide_loop *loop, struct bide_task *from, struct bide_task *to);
 
-/* The same, to whoever is next. */
+/* The same as the last thing that its caller does: see bide__park_last. */
+static inline void bide__switch_last(struct bide_loop *loop, struct bide_task *from,
+                                     struct bide_task *to)
+{
+    loop->current = to;
+    bide__sanitizer_leave(&from->sanitizer, &to->sanitizer, false);
+    bide__context_switch(&from->sp, to->sp);
+    bide__sanitizer_arrive(&from->sanitizer);
+}
+
+/* bide__switch_to whoever is next. */
 static inline void bide__switch_away(struct bide_loop *loop, struct bide_task *from)
 {
     struct bide_task *next = bide__next(loop);

@@ -21,10 +21,10 @@
 #include "sched/loop.h"
 
 struct bide__waiter {
-    struct bide__list link;   /* in the queue it waits in, or alone */
-    struct bide_task *task;   /* asleep when not NULL */
-    int result;               /* what bide__park returns */
+    int result;               /* what bide__park returns; first, for bide__park_last */
     bool passes_cancel;       /* a cancel goes on to `awaits` instead of waking */
+    struct bide_task *task;   /* asleep when not NULL */
+    struct bide__list link;   /* in the queue it waits in, or alone */
     struct bide_task *owner;  /* of the task it awaits: who waits; for reports */
     struct bide_task *awaits; /* the task it waits for, when it waits for one */
     const char *what;         /* for reports: "sleep", "await" */
@@ -40,7 +40,23 @@ struct bide__waiter {
 /* Stop running until somebody wakes the waiter. Returns the waker's result. */
 int bide__park(struct bide__waiter *waiter);
 
-/* The same, returning -ETIMEDOUT (`at_deadline` in general) when nobody did before the deadline. */
+/*
+ * The same as the last act of a public call, whose caller keeps the waiter and looks at its result.
+ * The switch then goes from where one task called straight to where another one did. Returns in
+ * between would be predicted from the calls of the wrong task wherever the two are not in the same
+ * function, each at the price of a switch or two.
+ */
+static inline void bide__park_last(struct bide_task *self, struct bide__waiter *waiter)
+{
+    struct bide_loop *loop = self->loop;
+
+    bide__assert(self == loop->current && self->waiter == NULL);
+    waiter->task = self;
+    self->waiter = waiter;
+    bide__switch_last(loop, self, bide__next(loop));
+}
+
+/* As bide__park, returning -ETIMEDOUT (`at_deadline` in general) when nobody did before the deadline. */
 int bide__park_until(struct bide__waiter *waiter, bide_time deadline, int at_deadline);
 
 /* Make a parked waiter's task ready. False when something else has woken it already. */

@@ -41,50 +41,90 @@ struct bide_chan *bide__chan_new(size_t item_bytes, size_t capacity)
     return chan;
 }
 
-/* Wait in a queue until somebody moves the value. */
-static int wait_in(struct bide__list *queue, void *slot, const bide_site *site, const char *what)
-{
-    struct bide__waiter waiter = BIDE__WAITER(waiter, what);
-    struct bide__chan_op op = {.waiter = &waiter, .slot = slot, .served = 0, .closed = -EPIPE};
-    int result;
+/* What lies in a bide__chan_wait. */
+struct standing {
+    struct bide__waiter waiter; /* its result is the wait's */
+    struct bide__chan_op op;
+};
 
-    waiter.site = site;
-    bide__list_append(queue, &op.link);
-    result = bide__park(&waiter);
-    if (result < 0) /* else whoever served it has unlinked it */
-        bide__list_remove(&op.link);
-    bide__assert(result <= 0 && bide__list_is_empty(&op.link));
-    return result;
+_Static_assert(sizeof(struct standing) <= sizeof(union bide__chan_wait),
+               "the public union holds what a waiting task needs");
+_Static_assert(offsetof(struct standing, waiter.result) == 0, "and its result");
+
+/* The call has ended without waiting. */
+static inline void end(union bide__chan_wait *wait, struct bide_task *self, int result)
+{
+    wait->result = result;
+    if (__builtin_expect(result < 0, 0))
+        bide__list_init(&((struct standing *)(void *)wait)->op.link);
+    bide__budget_spend(self->loop);
 }
 
-int bide__chan_send(struct bide_chan *chan, const void *value, const bide_site *site)
+/* Wait in a queue until somebody moves the value. The last act of the call. */
+static inline void stand_in(struct bide__list *queue, void *slot, union bide__chan_wait *wait,
+                            struct bide_task *self, const bide_site *site, const char *what)
+{
+    struct standing *standing = (struct standing *)(void *)wait;
+
+    standing->waiter = (struct bide__waiter)BIDE__WAITER(standing->waiter, what);
+    standing->waiter.site = site;
+    standing->op.waiter = &standing->waiter;
+    standing->op.slot = slot;
+    standing->op.served = 0;
+    standing->op.closed = -EPIPE;
+    bide__list_append(queue, &standing->op.link);
+    bide__park_last(self, &standing->waiter);
+}
+
+/* A scope had fired before. */
+__attribute__((noinline, cold)) static void seen(union bide__chan_wait *wait,
+                                                 struct bide_task *self)
+{
+    wait->result = bide__cancel_seen(self);
+    bide__list_init(&((struct standing *)(void *)wait)->op.link);
+}
+
+void bide__chan_send(struct bide_chan *chan, const void *value, union bide__chan_wait *wait,
+                     const bide_site *site)
 {
     struct bide_task *self = bide__task_need("chan_send");
     int err;
 
     chan_need(chan, "chan_send", site);
-    if (self->cancel_code != 0)
-        return bide__cancel_seen(self);
+    if (__builtin_expect(self->cancel_code != 0, 0)) {
+        seen(wait, self);
+        return;
+    }
     err = bide__chan_send_now(chan, value);
     if (err == -EAGAIN)
-        return wait_in(&chan->senders, (void *)(uintptr_t)value, site, "chan_send");
-    bide__budget_spend(self->loop);
-    return err;
+        stand_in(&chan->senders, (void *)(uintptr_t)value, wait, self, site, "chan_send");
+    else
+        end(wait, self, err);
 }
 
-int bide__chan_recv(struct bide_chan *chan, void *slot, const bide_site *site)
+void bide__chan_recv(struct bide_chan *chan, void *slot, union bide__chan_wait *wait,
+                     const bide_site *site)
 {
     struct bide_task *self = bide__task_need("chan_recv");
     int err;
 
     chan_need(chan, "chan_recv", site);
-    if (self->cancel_code != 0)
-        return bide__cancel_seen(self);
+    if (__builtin_expect(self->cancel_code != 0, 0)) {
+        seen(wait, self);
+        return;
+    }
     err = bide__chan_recv_now(chan, slot);
     if (err == -EAGAIN)
-        return wait_in(&chan->receivers, slot, site, "chan_recv");
-    bide__budget_spend(self->loop);
-    return err;
+        stand_in(&chan->receivers, slot, wait, self, site, "chan_recv");
+    else
+        end(wait, self, err);
+}
+
+int bide__chan_failed(union bide__chan_wait *wait)
+{
+    bide__assert(wait->result < 0);
+    bide__list_remove(&((struct standing *)(void *)wait)->op.link);
+    return wait->result;
 }
 
 int bide__chan_try_send(struct bide_chan *chan, const void *value)

@@ -31,16 +31,30 @@
 
 struct bide_chan;
 
+/*
+ * What a send or receive that waits needs of its caller's stack, and how it ended: the switch to
+ * another task is the last thing that they do, and so they return nothing.
+ */
+union bide__chan_wait {
+    int result; /* 0, or below: then bide__chan_failed has to be called */
+    void *bide__private[16];
+};
+
 /* Behind the macros below; each says there what it does. */
 
 /* chan_new */
 BIDE_API struct bide_chan *bide__chan_new(size_t item_bytes, size_t capacity);
 
 /* chan_send: the value is borrowed until the call returns. */
-BIDE_API int bide__chan_send(struct bide_chan *chan, const void *value, const bide_site *site);
+BIDE_API void bide__chan_send(struct bide_chan *chan, const void *value,
+                              union bide__chan_wait *wait, const bide_site *site);
 
 /* chan_recv: the slot is borrowed until the call returns. */
-BIDE_API int bide__chan_recv(struct bide_chan *chan, void *slot, const bide_site *site);
+BIDE_API void bide__chan_recv(struct bide_chan *chan, void *slot, union bide__chan_wait *wait,
+                              const bide_site *site);
+
+/* The end of either when it failed. Returns its result. */
+BIDE_API int bide__chan_failed(union bide__chan_wait *wait);
 
 /* chan_try_send */
 BIDE_API int bide__chan_try_send(struct bide_chan *chan, const void *value);
@@ -91,8 +105,13 @@ BIDE_API size_t bide__chan_len(const struct bide_chan *chan);
     __extension__({                                                                                \
         static const bide_site BIDE__JOIN(item, _site) = BIDE__SITE("chan_send");                  \
         BIDE__ITEM_OF(c, bide_chan) item = BIDE__ONE(__VA_ARGS__);                                 \
-        bide__chan_send(BIDE__OBJECT(c, bide_chan), &item, &BIDE__JOIN(item, _site));              \
+        union bide__chan_wait BIDE__JOIN(item, _wait);                                             \
+        bide__chan_send(BIDE__OBJECT(c, bide_chan), &item, &BIDE__JOIN(item, _wait),               \
+                        &BIDE__JOIN(item, _site));                                                 \
+        BIDE__CHAN_RESULT(BIDE__JOIN(item, _wait));                                                \
     })
+#define BIDE__CHAN_RESULT(wait)                                                                    \
+    (__builtin_expect((wait).result == 0, 1) ? 0 : bide__chan_failed(&(wait)))
 
 /*
  * chan_recv(c, &v): receive one value, waiting until there is one. &v points to the channel's type.
@@ -108,7 +127,10 @@ BIDE_API size_t bide__chan_len(const struct bide_chan *chan);
 #define BIDE__CHAN_RECV(c, slot, site)                                                             \
     __extension__({                                                                                \
         static const bide_site site = BIDE__SITE("chan_recv");                                     \
-        bide__chan_recv(BIDE__OBJECT(c, bide_chan), BIDE__SLOT(c, bide_chan, slot), &site);        \
+        union bide__chan_wait BIDE__JOIN(site, _wait);                                             \
+        bide__chan_recv(BIDE__OBJECT(c, bide_chan), BIDE__SLOT(c, bide_chan, slot),                \
+                        &BIDE__JOIN(site, _wait), &site);                                          \
+        BIDE__CHAN_RESULT(BIDE__JOIN(site, _wait));                                                \
     })
 
 /*
