@@ -39,6 +39,30 @@ TEST(time, units_saturate)
     CHECK_EQ(BIDE_NS(INT64_MIN), INT64_MIN);
 }
 
+static const bide_time a_minute = BIDE_SEC(60), for_ever = BIDE_MS(INT64_MAX);
+
+static bide_time scaled(int n)
+{
+    bide_time scaled_once = BIDE_SEC(n++);
+
+    return n == 2 ? scaled_once : 0;
+}
+
+/*
+ * Goal:   a length is a constant where its number is one, and evaluates any other number once.
+ * Method: static initialisers; a number with a side effect; saturation at run time.
+ */
+TEST(time, lengths_of_constants_are_constants)
+{
+    volatile int64_t most = INT64_MAX;
+
+    CHECK_EQ(a_minute, INT64_C(60000000000));
+    CHECK_EQ(for_ever, BIDE_FOREVER);
+    CHECK_EQ(scaled(1), BIDE_SEC(1));
+    CHECK_EQ(BIDE_US(most), BIDE_FOREVER);
+    CHECK_EQ(BIDE_SEC(-most), INT64_MIN);
+}
+
 /*
  * Goal:   a deadline never lies before now, and never wraps.
  * Method: sums around both limits.

@@ -16,17 +16,32 @@ typedef int64_t bide_time;
 #define BIDE_FOREVER INT64_MAX
 
 #define BIDE_NS(n) ((bide_time)(n))
-#define BIDE_US(n) bide__time_scale((int64_t)(n), 1000)
-#define BIDE_MS(n) bide__time_scale((int64_t)(n), 1000000)
-#define BIDE_SEC(n) bide__time_scale((int64_t)(n), 1000000000)
+#define BIDE_US(n) BIDE__TIME(n, 1000)
+#define BIDE_MS(n) BIDE__TIME(n, 1000000)
+#define BIDE_SEC(n) BIDE__TIME(n, 1000000000)
 
-static inline bide_time bide__time_scale(int64_t count, int64_t unit_ns)
+/* Of a constant it is a constant, for static initialisers; of anything else n is evaluated once. */
+#ifdef __cplusplus
+#define BIDE__TIME(n, unit_ns) bide__time_scale((int64_t)(n), unit_ns)
+#define BIDE__CONSTANT constexpr
+#else
+#define BIDE__TIME(n, unit_ns)                                                                     \
+    __builtin_choose_expr(__builtin_constant_p(n),                                                 \
+                          BIDE__TIME_SCALED(BIDE__TIME_NUMBER(n), unit_ns),                        \
+                          bide__time_scale((int64_t)(n), unit_ns))
+/* Compilers warn of comparisons with a variable's limits also where they are not chosen. */
+#define BIDE__TIME_NUMBER(n)                                                                       \
+    __builtin_choose_expr(__builtin_constant_p(n), (int64_t)(n), (int64_t)0)
+#define BIDE__CONSTANT
+#endif
+#define BIDE__TIME_SCALED(count, unit_ns)                                                          \
+    ((count) > INT64_MAX / (unit_ns)   ? BIDE_FOREVER                                              \
+     : (count) < INT64_MIN / (unit_ns) ? INT64_MIN                                                 \
+                                       : (count) * (unit_ns))
+
+static inline BIDE__CONSTANT bide_time bide__time_scale(int64_t count, int64_t unit_ns)
 {
-    int64_t product;
-
-    if (__builtin_mul_overflow(count, unit_ns, &product))
-        return count < 0 ? INT64_MIN : BIDE_FOREVER;
-    return product;
+    return BIDE__TIME_SCALED(count, unit_ns);
 }
 
 /*

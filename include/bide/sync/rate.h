@@ -2,7 +2,7 @@
 /*
  * rate.h - a limit on how often something happens: so many permits in so long, with bursts.
  *
- *     static bide_rate mails = BIDE_RATE_INIT(100, 60000000000, 10);  // 100 a minute
+ *     static bide_rate mails = BIDE_RATE_INIT(100, BIDE_SEC(60), 10);  // 100 a minute
  *
  *     bide_rate_acquire(&mails);
  *     send(mail);
@@ -32,8 +32,7 @@ typedef struct bide_rate {
 } bide_rate;
 
 /*
- * A full bucket; the three numbers are more than 0, else the first use aborts. BIDE_SEC and the
- * like are no constants: a static one needs its nanoseconds written out.
+ * A full bucket; the three numbers are more than 0, else the first use aborts.
  */
 /* clang-format off */
 #define BIDE_RATE_INIT(permits, per_ns, burst)                                                     \
