@@ -185,6 +185,8 @@ int bide__detach(uintptr_t handle)
         return self->loop->spawn_error;
     task = bide__handle_task(handle, "detach", NULL);
     if (task->is_future) {
+        bide__future_claim(task, "detach", NULL);
+        bide__future_unclaim(task);
         bide__future_drop(task);
         return 0;
     }

@@ -175,9 +175,12 @@ int bide__race(const uintptr_t *handles, int count, const bide_site *site)
         return err;
     for (int i = 0; i < count; i++) {
         struct bide_task *task = all.entries[i].task;
-        bide__handle_refuse_second_owner(task, "race", site);
-        if (!task->is_future)
+        if (task->is_future) {
+            bide__future_claim(task, "race", site);
+        } else {
+            bide__handle_refuse_second_owner(task, "race", site);
             task->awaiter = &all.waiter; /* ours from now on */
+        }
     }
     if (all.first < 0)
         err = self->cancel_code != 0 ? self->cancel_code : park(&all, false);
@@ -186,7 +189,9 @@ int bide__race(const uintptr_t *handles, int count, const bide_site *site)
     finish(&all);
     for (int i = 0; i < count; i++) {
         struct bide_task *task = all.entries[i].task;
-        if (!task->is_future)
+        if (task->is_future)
+            bide__future_unclaim(task);
+        else
             task->awaiter = NULL;
         if (i != winner && task->is_future)
             bide__future_drop(task);

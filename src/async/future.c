@@ -21,7 +21,7 @@ enum { BLOCK_ALIGN = 64, INLINE_BYTES = 32, SLAB_BLOCKS = 32 };
 struct future {
     struct bide_task task; /* its frame points to the value */
     uint32_t shares;       /* handles that are still to be awaited or detached */
-    uint32_t waiting;      /* of those, being awaited now */
+    uint32_t claimed;      /* of those, being awaited now */
     unsigned width;        /* of a signed integer, else 0 */
     size_t bytes;          /* of the value */
     struct future *next_free;
@@ -139,7 +139,7 @@ uintptr_t bide__future_new(size_t bytes, unsigned width, const bide_site *site)
         return 0;
     futures->free = future->next_free;
     bide__assert(future->task.state == BIDE__TASK_FREE);
-    bide__assert(future->waiting == 0);
+    bide__assert(future->claimed == 0);
     future->shares = 1;
     future->width = width;
     future->bytes = bytes;
@@ -249,6 +249,27 @@ int bide__future_error(uintptr_t handle)
     return task->state == BIDE__TASK_DONE ? task->failure : -EINPROGRESS;
 }
 
+void bide__future_claim(struct bide_task *task, const char *call, const bide_site *site)
+{
+    struct future *future = future_of(task);
+
+    if (future->claimed >= future->shares)
+        bide__misuse("%s%s%s: %s has %u share(s), and as many tasks await it already; give each a "
+                     "share of its own (bide_future_share)",
+                     call, site != NULL ? " at " : "",
+                     site != NULL ? bide__site_label(site).text : "", bide__task_label(task).text,
+                     (unsigned)future->shares);
+    future->claimed++;
+}
+
+void bide__future_unclaim(struct bide_task *task)
+{
+    struct future *future = future_of(task);
+
+    bide__assert(future->claimed > 0);
+    future->claimed--;
+}
+
 /* One who waits. */
 struct wait {
     struct bide__watch watch;
@@ -265,29 +286,22 @@ int bide__future_wait(struct bide_task *task, bide_time deadline, const char *wh
                       const bide_site *site)
 {
     struct bide_task *self = bide__task_need(what);
-    struct future *future = future_of(task);
     struct wait wait = {.watch.ended = wake, .waiter = BIDE__WAITER(wait.waiter, what)};
-    int err;
+    int err = 0;
 
-    if (future->waiting >= future->shares)
-        bide__misuse("%s at %s: %s has %u share(s), and as many tasks await it already; "
-                     "give each a share of its own (bide_future_share)",
-                     what, bide__site_label(site).text, bide__task_label(task).text,
-                     (unsigned)future->shares);
-
+    bide__future_claim(task, what, site);
     if (task->state == BIDE__TASK_DONE) {
         bide__budget_spend(self->loop);
-        return 0;
+    } else if (self->cancel_code != 0) {
+        err = bide__cancel_seen(self);
+    } else {
+        wait.waiter.awaits = task;
+        wait.waiter.site = site;
+        bide__task_watch(task, &wait.watch);
+        err = bide__park_until(&wait.waiter, deadline, -ETIMEDOUT);
+        bide__list_remove(&wait.watch.link);
     }
-    if (self->cancel_code != 0)
-        return bide__cancel_seen(self);
-    wait.waiter.awaits = task;
-    wait.waiter.site = site;
-    bide__task_watch(task, &wait.watch);
-    future->waiting++;
-    err = bide__park_until(&wait.waiter, deadline, -ETIMEDOUT);
-    future->waiting--;
-    bide__list_remove(&wait.watch.link);
+    bide__future_unclaim(task);
     return task->state == BIDE__TASK_DONE ? 0 : err;
 }
 

@@ -20,6 +20,10 @@ int bide__future_wait(struct bide_task *future, bide_time deadline, const char *
 /* The result of a future that was awaited, or its stand-in for `code`; spends the handle. */
 void *bide__future_take(struct bide_task *future, int code);
 
+/* Take one of the handles for a call, which then spends it or gives it back. Aborts without any. */
+void bide__future_claim(struct bide_task *future, const char *call, const bide_site *site);
+void bide__future_unclaim(struct bide_task *future);
+
 /* Spend one handle. */
 void bide__future_drop(struct bide_task *future);
 

@@ -41,7 +41,7 @@ struct bide__waiter {
 int bide__park(struct bide__waiter *waiter);
 
 /*
- * The same as the last act of a public call, whose caller keeps the waiter and looks at its result.
+ * The same as the last act of a public call, whose caller keeps the waiter and sees its result.
  * The switch then goes from where one task called straight to where another one did. Returns in
  * between would be predicted from the calls of the wrong task wherever the two are not in the same
  * function, each at the price of a switch or two.
@@ -56,7 +56,7 @@ static inline void bide__park_last(struct bide_task *self, struct bide__waiter *
     bide__switch_last(loop, self, bide__next(loop));
 }
 
-/* As bide__park, returning -ETIMEDOUT (`at_deadline` in general) when nobody did before the deadline. */
+/* As bide__park; returns `at_deadline`, mostly -ETIMEDOUT, when nobody woke it before the deadline. */
 int bide__park_until(struct bide__waiter *waiter, bide_time deadline, int at_deadline);
 
 /* Make a parked waiter's task ready. False when something else has woken it already. */
