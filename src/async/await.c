@@ -33,19 +33,6 @@ int bide_spawn_error(void)
     return bide__loop_need("bide_spawn_error")->spawn_error;
 }
 
-/*
- * Whether the task awaits `self`, directly or through others, and none of them for a limited time.
- * Nobody does whom nobody awaits: a chain that grows at its end costs one look each.
- */
-static bool awaits(const struct bide_task *task, const struct bide_task *self)
-{
-    if (self->awaiter == NULL)
-        return task == self;
-    while (task != NULL && task != self)
-        task = task->waiter != NULL && task->waiter->passes_cancel ? task->waiter->awaits : NULL;
-    return task == self;
-}
-
 /* Print the cycle, a line a task. */
 static void report_cycle(const struct bide_task *self, const struct bide_task *task,
                          const bide_site *site)
@@ -60,10 +47,15 @@ static void report_cycle(const struct bide_task *self, const struct bide_task *t
     bide__report(loop, BIDE_REPORT_DEADLOCK, -EDEADLK, self, NULL,
                  "%s closes a cycle of tasks that await each other, which would never end:",
                  bide__site_label(site).text);
-    for (; task != self; task = task->waiter->awaits)
+    for (; task != self && task->waiter != NULL && task->waiter->awaits != NULL;
+         task = task->waiter->awaits)
         bide__report(loop, BIDE_REPORT_DEADLOCK, -EDEADLK, task, NULL, "    %s awaits %s at %s",
                      bide__task_label(task).text, task->waiter->awaits->name,
                      bide__site_label(task->waiter->site).text);
+    if (task != self)
+        bide__report(loop, BIDE_REPORT_DEADLOCK, -EDEADLK, task, NULL,
+                     "    %s waits for its group or race, of which the next one is a part",
+                     bide__task_label(task).text);
     bide__report(loop, BIDE_REPORT_DEADLOCK, -EDEADLK, self, NULL,
                  "    %s would await the first of them", bide__task_label(self).text);
 }
@@ -114,7 +106,7 @@ void *bide__await(uintptr_t handle, unsigned width, const bide_site *site)
     if (task->state != BIDE__TASK_DONE) {
         struct bide__waiter waiter = BIDE__WAITER(waiter, "await");
 
-        if (awaits(task, self))
+        if (bide__handle_leads_to(task, self))
             return cycle_found(self, task, width, site);
         bide__handle_refuse_second_owner(task, "await", site);
         waiter.passes_cancel = true;
@@ -134,15 +126,23 @@ void *bide__await(uintptr_t handle, unsigned width, const bide_site *site)
     return result;
 }
 
+/* A limit of nothing: an answer at once, which spends of the budget as others do. */
+static int too_late(struct bide_task *self)
+{
+    bide__budget_spend(self->loop);
+    return -ETIMEDOUT;
+}
+
 int bide__await_for(uintptr_t handle, bide_time timeout, void **result, const bide_site *site)
 {
     struct bide_task *self = bide__task_need("await_for");
     struct bide_task *task = bide__handle_task(handle, "await_for", site);
 
     if (task->is_future) {
-        int err = timeout <= 0 && task->state != BIDE__TASK_DONE
-                      ? -ETIMEDOUT
-                      : bide__future_wait(task, bide__deadline_after(timeout), "await_for", site);
+        int err;
+        if (timeout <= 0 && self->cancel_code == 0 && task->state != BIDE__TASK_DONE)
+            return too_late(self);
+        err = bide__future_wait(task, bide__deadline_after(timeout), "await_for", site);
         if (err == 0)
             *result = bide__future_take(task, 0);
         return err;
@@ -151,7 +151,7 @@ int bide__await_for(uintptr_t handle, bide_time timeout, void **result, const bi
         struct bide__waiter waiter = BIDE__WAITER(waiter, "await_for");
         int err;
 
-        if (awaits(task, self)) {
+        if (bide__handle_leads_to(task, self)) {
             report_cycle(self, task, site);
             return -EDEADLK;
         }
@@ -159,7 +159,7 @@ int bide__await_for(uintptr_t handle, bide_time timeout, void **result, const bi
         if (self->cancel_code != 0)
             return bide__cancel_seen(self);
         if (timeout <= 0)
-            return -ETIMEDOUT;
+            return too_late(self);
         waiter.awaits = task;
         waiter.owner = self;
         waiter.site = site;

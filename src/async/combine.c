@@ -39,15 +39,6 @@ static void ended(struct bide__watch *watch, struct bide_task *task)
     bide__wake(&all->waiter, 0);
 }
 
-/* Whether the task awaits `self`, directly or through others, and none of them for a limited time.
- */
-static bool leads_to(const struct bide_task *task, const struct bide_task *self)
-{
-    while (task != NULL && task != self)
-        task = task->waiter != NULL && task->waiter->passes_cancel ? task->waiter->awaits : NULL;
-    return task == self;
-}
-
 static int deadlock(const struct bide_task *self, const struct bide_task *task,
                     const bide_site *site)
 {
@@ -75,7 +66,7 @@ static int begin(struct combination *all, const uintptr_t *handles, int count, c
     all->first = -1;
     for (int i = 0; i < count; i++) {
         struct bide_task *task = bide__handle_task(handles[i], call, site);
-        if (leads_to(task, self))
+        if (bide__handle_leads_to(task, self))
             return deadlock(self, task, site);
         all->entries[i] = (struct entry){.watch.ended = ended, .all = all, .task = task};
         bide__list_init(&all->entries[i].watch.link);
@@ -153,6 +144,8 @@ int bide__await_all(const uintptr_t *handles, int count, const bide_site *site)
 
     if (err < 0)
         return err;
+    if (!any_pending(&all, true))
+        bide__budget_spend(self->loop);
     while (self->cancel_code == 0 && any_pending(&all, true))
         park(&all, false);
     err = self->cancel_code;
@@ -184,6 +177,8 @@ int bide__race(const uintptr_t *handles, int count, const bide_site *site)
     }
     if (all.first < 0)
         err = self->cancel_code != 0 ? self->cancel_code : park(&all, false);
+    else
+        bide__budget_spend(self->loop);
     winner = all.first;
     end_tasks(&all);
     finish(&all);

@@ -172,8 +172,10 @@ void bide__future_drop(struct bide_task *task)
 void bide__result_fail(void *result, unsigned width, int code)
 {
     switch (width) {
-    case sizeof(int8_t): *(int8_t *)result = (int8_t)code; break;
-    case sizeof(int16_t): *(int16_t *)result = (int16_t)code; break;
+    case sizeof(int8_t): *(int8_t *)result = (int8_t)(code < INT8_MIN ? INT8_MIN : code); break;
+    case sizeof(int16_t):
+        *(int16_t *)result = (int16_t)(code < INT16_MIN ? INT16_MIN : code);
+        break;
     case sizeof(int32_t): *(int32_t *)result = code; break;
     case sizeof(int64_t): *(int64_t *)result = code; break;
     default: break;

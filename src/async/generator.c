@@ -63,6 +63,7 @@ struct bide__spawned bide__generate(const bide_site *site, const bide_spawn_opti
         loop->spawn_error = err;
         return (struct bide__spawned){0};
     }
+    task->is_generator = true;
     generator = task->frame;
     generator->stopped = -ECANCELED;
     waiter = waiter_of(generator);
@@ -70,7 +71,10 @@ struct bide__spawned bide__generate(const bide_site *site, const bide_spawn_opti
     *asker_of(generator) = (struct bide__waiter)BIDE__WAITER(*asker_of(generator), "gen_next");
     asker_of(generator)->passes_cancel = true;
     asker_of(generator)->awaits = task;
-    lay_down(waiter, task);
+    if (task->cancel_code == 0)
+        lay_down(waiter, task);
+    else
+        bide__ready_push(loop, task); /* of a loop that ends: it is over before it begins */
     return (struct bide__spawned){.handle = bide__handle_of(task), .frame = task->frame};
 }
 
@@ -122,11 +126,15 @@ static inline struct bide_task *task_of(uintptr_t handle, const char *call, cons
 void bide__gen_next(uintptr_t handle, const void **value, const bide_site *site)
 {
     struct bide_task *self = bide__task_need("gen_next");
-    struct bide_task *task = task_of(handle, "gen_next", site);
-    struct bide__generator *generator = task->frame;
-    struct bide__waiter *asker = asker_of(generator);
-    struct bide_loop *loop = task->loop;
+    struct bide_loop *loop = self->loop;
+    struct bide__generator *generator;
+    struct bide__waiter *asker;
+    struct bide_task *task;
 
+    bide__budget_spend(loop); /* first: others may run, and nothing seen before it would hold */
+    task = task_of(handle, "gen_next", site);
+    generator = task->frame;
+    asker = asker_of(generator);
     if (__builtin_expect(task->state == BIDE__TASK_DONE, 0))
         return;
     asker->owner = self;
@@ -135,9 +143,10 @@ void bide__gen_next(uintptr_t handle, const void **value, const bide_site *site)
     generator->value = value;
     if (__builtin_expect(self->cancel_code != 0, 0))
         bide__task_cancel(task, -ECANCELED);
-    bide__budget_spend(loop);
     lay_down(asker, self);
     if (__builtin_expect(task->waiter != waiter_of(generator), 0)) {
+        if (task == self)
+            busy(task, "gen_next", site);
         bide__switch_away(loop, self); /* a cancel has made it ready already */
         return;
     }
@@ -181,7 +190,11 @@ void bide__gen_free(uintptr_t handle)
         waiter.awaits = task;
         waiter.owner = self;
         task->awaiter = &waiter;
+        if (task == self)
+            busy(task, "gen_free", NULL);
         bide__task_cancel(task, -ECANCELED);
+        if (task->waiter == waiter_of(task->frame))
+            bide__wake(task->waiter, -ECANCELED); /* under a shield, too: nobody will ask again */
         bide__park(&waiter);
         bide__assert(task->state == BIDE__TASK_DONE);
     }

@@ -153,12 +153,12 @@ static void give_place(bide_group *group)
         wake_owner(group);
 }
 
-static void count_failure(bide_group *group, const struct bide_task *task)
+static void count_failure(bide_group *group, int error, const char *name, const bide_site *site)
 {
     if (group->failed < group->errors_most && group->errors != NULL)
-        group->errors[group->failed] = (bide_group_error){task->failure, task->name, task->site};
+        group->errors[group->failed] = (bide_group_error){error, name, site};
     if (group->failed++ == 0)
-        group->error = task->failure;
+        group->error = error;
     if (!group->collect_all)
         cancel(group);
 }
@@ -189,7 +189,7 @@ static void member_ended(struct bide__watch *watch, struct bide_task *task)
     if (member->start != NULL)
         end_start(member);
     else if (task->failure < 0 && !(group->bide__was_ours && task->failure == -ECANCELED))
-        count_failure(group, task);
+        count_failure(group, task->failure, task->name, task->site);
     if (is_kept)
         wake_owner(group);
     give_place(group);
@@ -227,8 +227,11 @@ int bide__group_spawn(struct bide_loop *loop, const bide_site *site,
     if (err < 0)
         return err;
     err = group->bide__code;
-    if (err == 0)
+    if (err == 0) {
         err = bide__task_spawn(loop, site, options, run, at + sizeof *member, out);
+        if (err < 0)
+            count_failure(group, err, site->name, site);
+    }
     if (err < 0) {
         give_place(group);
         return err;
@@ -245,6 +248,23 @@ int bide__group_spawn(struct bide_loop *loop, const bide_site *site,
     bide__task_watch(*out, &member->watch);
     bide__list_append(&group->bide__living, &member->link);
     return 0;
+}
+
+/* Of a task that is a member. */
+static struct member *member_of(const struct bide_task *task)
+{
+    struct member *member = BIDE__CONTAINER(task->watches.next, struct member, watch.link);
+
+    bide__assert(task->is_member && task->is_watched && member->task == task);
+    return member;
+}
+
+const struct bide_task *bide__group_waits_for(const struct bide_task *task)
+{
+    const struct member *member = member_of(task);
+    const struct bide__waiter *starter = member->start != NULL ? member->start->waiter : NULL;
+
+    return starter != NULL ? starter->owner : member->group->bide__owner;
 }
 
 int bide__group_start(struct bide__start *start, uintptr_t handle, const bide_site *site)
@@ -270,14 +290,12 @@ int bide__group_start(struct bide__start *start, uintptr_t handle, const bide_si
 void bide__started(const void *value, size_t bytes, unsigned kind)
 {
     struct bide_task *self = bide__task_need("bide_started");
-    struct member *member = NULL;
+    struct member *member;
     struct bide__start *start;
 
-    if (self->is_member)
-        member = BIDE__CONTAINER(self->watches.next, struct member, watch.link);
-    if (member == NULL)
+    if (!self->is_member)
         return;
-    bide__assert(member->task == self);
+    member = member_of(self);
     if (member->was_started)
         bide__misuse("bide_started: %s has said so already", bide__task_label(self).text);
     member->was_started = true;

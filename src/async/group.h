@@ -15,4 +15,7 @@ int bide__group_spawn(struct bide_loop *loop, const bide_site *site,
                       const bide_spawn_options *options, int (*run)(void *frame),
                       size_t frame_bytes, struct bide_task **out);
 
+/* Who waits for a member's end: its group's owner. For its first word: who started it. */
+const struct bide_task *bide__group_waits_for(const struct bide_task *task);
+
 #endif

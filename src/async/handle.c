@@ -4,6 +4,7 @@
  */
 #include "async/handle.h"
 
+#include "async/group.h"
 #include "sched/report.h"
 #include "sched/waitq.h"
 
@@ -21,6 +22,41 @@ _Noreturn void bide__handle_misused(uintptr_t handle, const char *call, const bi
         "%s%s%s: this handle is spent: its task was already awaited or detached, and a handle "
         "serves once",
         call, at, where.text);
+}
+
+/* Who waits for the task without a limit, or will before it can end; NULL when nobody does. */
+static const struct bide_task *waits_for(const struct bide_task *task)
+{
+    if (task->awaiter != NULL && task->awaiter->passes_cancel)
+        return task->awaiter->owner;
+    return task->is_member ? bide__group_waits_for(task) : NULL;
+}
+
+/* It waits for several: in a group that it has opened, or in a race. */
+static bool waits_for_several(const struct bide_task *task)
+{
+    if (task->waiter != NULL && task->waiter->passes_cancel && task->waiter->awaits == NULL)
+        return true;
+    for (const bide_scope *scope = task->scope; scope != NULL; scope = scope->bide__outer)
+        if (scope->bide__fired != NULL)
+            return true;
+    return false;
+}
+
+/*
+ * Down from the task first: a chain that grows at its end costs one look each. Only who waits for
+ * several has to be searched for from below.
+ */
+bool bide__handle_leads_to(const struct bide_task *task, const struct bide_task *self)
+{
+    while (task != self && task->waiter != NULL && task->waiter->passes_cancel &&
+           task->waiter->awaits != NULL)
+        task = task->waiter->awaits;
+    if (task == self || !waits_for_several(task))
+        return task == self;
+    while (self != NULL && self != task)
+        self = waits_for(self);
+    return self == task;
 }
 
 void bide__handle_refuse_second_owner(const struct bide_task *task, const char *call,

@@ -63,6 +63,13 @@ static inline struct bide_task *bide__handle_task(uintptr_t handle, const char *
     return task;
 }
 
+/*
+ * Whether a wait of `self` for the task could never end: the task waits for `self`, directly or
+ * through others, as whoever awaits, races, or has opened a group does; and none of them for a
+ * limited time.
+ */
+bool bide__handle_leads_to(const struct bide_task *task, const struct bide_task *self);
+
 /* A task has one owner: abort when another one awaits it already. */
 void bide__handle_refuse_second_owner(const struct bide_task *task, const char *call,
                                       const bide_site *site);

@@ -290,7 +290,9 @@ static void report_leftover(struct bide_task *task, void *arg)
                      bide__task_label(task).text);
     else
         bide__report(loop, BIDE_REPORT_NOT_AWAITED, 0, task, NULL,
-                     "%s was never awaited; await it, detach it, or spawn it with go()",
+                     task->is_generator
+                         ? "%s is a generator that was never freed; gen_free it, or use for_each"
+                         : "%s was never awaited; await it, detach it, or spawn it with go()",
                      bide__task_label(task).text);
 }
 

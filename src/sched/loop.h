@@ -51,11 +51,12 @@ struct bide_task {
     int16_t cancel_code; /* what a parking call returns at once: 0, -ECANCELED, -ETIMEDOUT */
     uint8_t state;
     bool is_detached : 1;
-    bool is_watched : 1; /* `watches` is a list; before that it is whatever it was */
-    bool is_future : 1;  /* it has no coroutine: somebody else fulfils it (async/future.c) */
-    bool is_member : 1;  /* a group owns it and hears of its failure (async/group.c) */
-    bool has_locals : 1; /* `locals` counts; else it means nothing */
-    uint32_t generation; /* how many tasks the control block has served */
+    bool is_watched : 1;   /* `watches` is a list; before that it is whatever it was */
+    bool is_future : 1;    /* it has no coroutine: somebody else fulfils it (async/future.c) */
+    bool is_generator : 1; /* its consumer drives it (async/generator.c) */
+    bool is_member : 1;    /* a group owns it and hears of its failure (async/group.c) */
+    bool has_locals : 1;   /* `locals` counts; else it means nothing */
+    uint32_t generation;   /* how many tasks the control block has served */
     struct bide_loop *loop;
     /* Above: one cache line, all that switching, parking and waking touch. */
     int (*run)(void *frame);

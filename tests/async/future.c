@@ -145,6 +145,16 @@ static void one_share_for_two_after_set(void)
     await_for(f, 1, NULL);
 }
 
+static void detached_while_awaited(void)
+{
+    future(int) f = future_new(int);
+
+    go(takes, f, 0);
+    bide_yield();
+    detach(f);
+    bide_yield();
+}
+
 static void awaited_twice(void)
 {
     future(int) f = future_new(int);
@@ -268,6 +278,7 @@ TEST(future, misuse_aborts_with_one_line)
     EXPECT_DEATH(run_aloud(one_share_for_two),
                  "has 1 share(s), and as many tasks await it already");
     EXPECT_DEATH(run_aloud(one_share_for_two_after_set), "give each a share of its own");
+    EXPECT_DEATH(run_aloud(detached_while_awaited), "bide: detach: ");
     EXPECT_DEATH(run_aloud(awaited_twice), "this handle is spent");
     EXPECT_DEATH(run_aloud(detached_twice), "detach: this handle is spent");
     EXPECT_DEATH(run_aloud(awaited_stale), "this handle is spent");

@@ -78,7 +78,7 @@ TEST(future_life, never_awaited_is_reported_at_the_loops_end)
 }
 
 static char calls[64];
-static uintptr_t watched;
+static future(int) watched;
 
 static void note(void *letter)
 {
@@ -244,6 +244,7 @@ static void acts_in_callbacks(void)
     on_done(t, &c, spawns_from_callback, NULL);
     CHECK_EQ(await(next), 9);
     CHECK_EQ(await(t), 0);
+    bide_sleep(1);
 }
 
 /*
@@ -269,7 +270,7 @@ static void goes_on_to_the_next(void *unused)
 {
     (void)unused;
     note("1");
-    detach(*(future(int) *)&watched);
+    detach(watched);
     next_future = future_new(int);
     on_done(next_future, &next_callback, note_next, NULL);
 }
@@ -280,7 +281,7 @@ static void chains_futures(void)
     future(int) f = future_new(int);
 
     calls[0] = '\0';
-    watched = (uintptr_t)f;
+    watched = f;
     on_done(f, &first, goes_on_to_the_next, NULL);
     on_done(f, &second, note, "2");
     CHECK_EQ(future_set(f, 1), 0);
@@ -423,6 +424,48 @@ TEST(future_life, deadlock_names_the_future)
     CHECK_CONTAINS(seen.kept[1].message, "task 'main' #1 (the first) sleeps in await of ");
     CHECK_CONTAINS(seen.kept[1].message, "'future' #2 (");
     CHECK_CONTAINS(seen.kept[1].message, "in waits_for_nobody()");
+}
+
+static void fails_beyond_the_type(void)
+{
+    future(int8_t) f = future_new(int8_t);
+
+    CHECK_EQ(future_fail(f, -200), 0);
+    CHECK_EQ(future_error(f), -200);
+    CHECK(await(f) < 0);
+}
+
+/*
+ * Goal:   an error that the type has no room for is still an error.
+ * Method: -200 in a byte, where the low byte is a value.
+ */
+TEST(future_life, error_beyond_the_type_stays_negative)
+{
+    run_quiet(fails_beyond_the_type);
+}
+
+static void polls_in_a_cancelled_scope(void)
+{
+    future(int) f = future_new(int);
+    bide_scope scope = BIDE_SCOPE_INIT;
+
+    bide_scope_cancel(&scope);
+    with_scope (&scope) {
+        CHECK_EQ(await_for(f, 0, NULL), -ECANCELED);
+        CHECK_EQ(await_for(f, BIDE_SEC(1), NULL), -ECANCELED);
+        future_set(f, 1);
+        CHECK_EQ(await_for(f, 0, NULL), 0);
+    }
+}
+
+/*
+ * Goal:   await_for on a future in a scope that has fired says so whatever its limit, as it does on
+ *         a task; a value that is there is not refused.
+ * Method: no limit and one, before the value; none after it.
+ */
+TEST(future_life, await_for_without_a_limit_sees_the_cancel)
+{
+    run_quiet(polls_in_a_cancelled_scope);
 }
 
 enum { WAITERS = 6 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* expect: incompatible pointer types? */
+/* expect: not compatible with any (generic )?association */
 /* queue_get_into_another_type.c - an item goes where its type fits. */
 #include <bide.h>
 

@@ -89,7 +89,7 @@ BIDE_API int bide__race(const uintptr_t *handles, int count, const bide_site *si
 
 /*
  * await_any(t1, t2, ...): wait until one of them has ended; all handles stay owned. An int: the
- * index of the one that ended (of those that have, the one that comes first in the call), or
+ * index of the first that ended (of those that had before, the first in the call), or
  *   -ECANCELED, -ETIMEDOUT  an enclosing scope fired; they run on
  *   -EDEADLK                one of them is the caller, or awaits it
  */

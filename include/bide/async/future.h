@@ -135,6 +135,7 @@ BIDE_API void bide_on_done_remove(bide_callback *callback);
 #define BIDE__FUTURE_NEW(T, name)                                                                  \
     __extension__({                                                                                \
         static const bide_site name = BIDE__SITE("future");                                        \
+        _Static_assert(_Alignof(BIDE__STORED(T)) <= 16, "values can be aligned to 16 bytes");      \
         (bide_future(T))bide__future_new(sizeof(BIDE__STORED(T)),                                  \
                                          BIDE__WIDTH((BIDE__STORED(T) *)0), &name);                \
     })

@@ -202,7 +202,7 @@ static inline bide_spawn_options bide__member_options(bide_group *group,
  * spawn_in(&g, fn, args...): start fn(args...) as a member of the group, which owns it. An int:
  *   0            it was spawned
  *   -ECANCELED, -ETIMEDOUT  the group is cancelled, or the caller is, who waited for a place
- *   -ENOMEM, -EAGAIN, -EINVAL  as bide_spawn_error says
+ *   -ENOMEM, -EAGAIN, -EINVAL  as bide_spawn_error says; it counts as a member that failed
  * Waits only in a group with a limit: until fewer members live (safe to cancel: nothing was
  * spawned). A member that does so waits for its siblings. A group that is not open aborts.
  */
@@ -274,9 +274,9 @@ static inline bide_spawn_options bide__member_options(bide_group *group,
         __auto_type BIDE__CAT(name, _out) = (t);                                                   \
         int BIDE__CAT(name, _err) =                                                                \
             bide__group_next((group), BIDE__KIND(BIDE__RESULT_OF(*BIDE__CAT(name, _out))), &name); \
-        if (BIDE__CAT(name, _err) == 0)                                                            \
+        if (BIDE__CAT(name, _err) >= 0)                                                            \
             *BIDE__CAT(name, _out) = (__typeof__(*BIDE__CAT(name, _out)))name;                     \
-        BIDE__CAT(name, _err);                                                                     \
+        BIDE__CAT(name, _err) < 0 ? BIDE__CAT(name, _err) : 0;                                     \
     })
 
 #endif

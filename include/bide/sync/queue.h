@@ -28,8 +28,7 @@
 #define BIDE_SYNC_QUEUE_H
 
 #include <bide/base/api.h>
-#include <bide/sched/scope.h>
-#include <bide/sched/task.h>
+#include <bide/sync/typed.h>
 
 /* What a bide_queue(T) stands for. */
 struct bide_queue;
@@ -78,23 +77,8 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
 
 #ifndef __cplusplus
 
-/* Both compilers shall refuse an item or a queue of another type, not warn of it. */
-#pragma GCC diagnostic error "-Wincompatible-pointer-types"
-#pragma GCC diagnostic error "-Wint-conversion"
-
 /* The type of a queue of T. */
-#define bide_queue(T) __typeof__(__typeof__(T)(*)(struct bide_queue *))
-
-/* The item type of a queue. */
-#define BIDE__QUEUE_ITEM(queue) __typeof__((queue)((struct bide_queue *)0))
-
-/* The queue itself; refuses what is none. */
-#define BIDE__QUEUE(queue)                                                                         \
-    ((struct bide_queue *)__builtin_choose_expr(1, (uintptr_t)(queue),                             \
-                                                (queue)((struct bide_queue *)0)))
-
-#define BIDE__QUEUE_SITE(name, text)                                                               \
-    static const bide_site BIDE__JOIN(name, _site) = {__FILE__, __LINE__, __func__, (text)}
+#define bide_queue(T) BIDE__TYPED(T, bide_queue)
 
 /*
  * queue_new(T, options): make an empty queue of T.
@@ -108,17 +92,15 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  not a parking point.
  * Threads: any.
  */
-#define bide_queue_new(T, options)                                                                 \
+#define bide_queue_new(T, ...)                                                                     \
     __extension__({                                                                                \
         _Static_assert(_Alignof(__typeof__(T)) <= _Alignof(max_align_t),                           \
                        "a queue aligns its items as malloc does");                                 \
-        (bide_queue(T))(uintptr_t)bide__queue_new(sizeof(T), (options));                           \
+        (bide_queue(T))(uintptr_t)bide__queue_new(BIDE__ITEM_BYTES(T), (__VA_ARGS__));             \
     })
 
 /*
  * queue_put(q, value): put one item into the queue, waiting while it is full.
- *
- * A literal with several fields needs parentheses around it, as its commas would end the argument.
  *
  * Returns 0, or with the item not put
  *   -EPIPE   the queue was shut down, before or while waiting
@@ -128,14 +110,13 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  safe: on any error the item was not put.
  * Threads: tasks of one loop.
  */
-#define bide_queue_put(queue, value)                                                               \
-    BIDE__QUEUE_PUT(queue, value, BIDE__JOIN(bide__queue_, __COUNTER__))
-#define BIDE__QUEUE_PUT(queue, value, name)                                                        \
+#define bide_queue_put(queue, ...)                                                                 \
+    BIDE__QUEUE_PUT(queue, BIDE__JOIN(bide__item_, __COUNTER__), __VA_ARGS__)
+#define BIDE__QUEUE_PUT(queue, item, ...)                                                          \
     __extension__({                                                                                \
-        BIDE__QUEUE_SITE(name, "queue_put");                                                       \
-        __auto_type name = (queue);                                                                \
-        BIDE__QUEUE_ITEM(name) BIDE__JOIN(name, _item) = (value);                                  \
-        bide__queue_put(BIDE__QUEUE(name), &BIDE__JOIN(name, _item), &BIDE__JOIN(name, _site));    \
+        static const bide_site BIDE__JOIN(item, _site) = BIDE__SITE("queue_put");                  \
+        BIDE__ITEM_OF(queue, bide_queue) item = BIDE__ONE(__VA_ARGS__);                            \
+        bide__queue_put(BIDE__OBJECT(queue, bide_queue), &item, &BIDE__JOIN(item, _site));         \
     })
 
 /*
@@ -148,14 +129,13 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  safe: on any error no item was taken.
  * Threads: tasks of one loop.
  */
-#define bide_queue_get(queue, out)                                                                 \
-    BIDE__QUEUE_GET(queue, out, BIDE__JOIN(bide__queue_, __COUNTER__))
-#define BIDE__QUEUE_GET(queue, out, name)                                                          \
+#define bide_queue_get(queue, slot)                                                                \
+    BIDE__QUEUE_GET(queue, slot, BIDE__JOIN(bide__site_, __COUNTER__))
+#define BIDE__QUEUE_GET(queue, slot, site)                                                         \
     __extension__({                                                                                \
-        BIDE__QUEUE_SITE(name, "queue_get");                                                       \
-        __auto_type name = (queue);                                                                \
-        BIDE__QUEUE_ITEM(name) * BIDE__JOIN(name, _out) = (out);                                   \
-        bide__queue_get(BIDE__QUEUE(name), BIDE__JOIN(name, _out), &BIDE__JOIN(name, _site));      \
+        static const bide_site site = BIDE__SITE("queue_get");                                     \
+        bide__queue_get(BIDE__OBJECT(queue, bide_queue), BIDE__SLOT(queue, bide_queue, slot),      \
+                        &site);                                                                    \
     })
 
 /*
@@ -169,13 +149,12 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  not a parking point.
  * Threads: the loop's own.
  */
-#define bide_queue_try_put(queue, value)                                                           \
-    BIDE__QUEUE_TRY_PUT(queue, value, BIDE__JOIN(bide__queue_, __COUNTER__))
-#define BIDE__QUEUE_TRY_PUT(queue, value, name)                                                    \
+#define bide_queue_try_put(queue, ...)                                                             \
+    BIDE__QUEUE_TRY_PUT(queue, BIDE__JOIN(bide__item_, __COUNTER__), __VA_ARGS__)
+#define BIDE__QUEUE_TRY_PUT(queue, item, ...)                                                      \
     __extension__({                                                                                \
-        __auto_type name = (queue);                                                                \
-        BIDE__QUEUE_ITEM(name) BIDE__JOIN(name, _item) = (value);                                  \
-        bide__queue_try_put(BIDE__QUEUE(name), &BIDE__JOIN(name, _item));                          \
+        BIDE__ITEM_OF(queue, bide_queue) item = BIDE__ONE(__VA_ARGS__);                            \
+        bide__queue_try_put(BIDE__OBJECT(queue, bide_queue), &item);                               \
     })
 
 /*
@@ -188,14 +167,8 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  not a parking point.
  * Threads: the loop's own.
  */
-#define bide_queue_try_get(queue, out)                                                             \
-    BIDE__QUEUE_TRY_GET(queue, out, BIDE__JOIN(bide__queue_, __COUNTER__))
-#define BIDE__QUEUE_TRY_GET(queue, out, name)                                                      \
-    __extension__({                                                                                \
-        __auto_type name = (queue);                                                                \
-        BIDE__QUEUE_ITEM(name) * BIDE__JOIN(name, _out) = (out);                                   \
-        bide__queue_try_get(BIDE__QUEUE(name), BIDE__JOIN(name, _out));                            \
-    })
+#define bide_queue_try_get(queue, slot)                                                            \
+    bide__queue_try_get(BIDE__OBJECT(queue, bide_queue), BIDE__SLOT(queue, bide_queue, slot))
 
 /*
  * queue_task_done(q): say that the work on one item that was taken is done.
@@ -205,7 +178,7 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  not a parking point.
  * Threads: the loop's own.
  */
-#define bide_queue_task_done(queue) bide__queue_task_done(BIDE__QUEUE(queue))
+#define bide_queue_task_done(queue) bide__queue_task_done(BIDE__OBJECT(queue, bide_queue))
 
 /*
  * queue_join(q): wait until nothing is in the queue and every item taken was marked done.
@@ -221,8 +194,8 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
 #define bide_queue_join(queue) BIDE__QUEUE_JOIN(queue, BIDE__JOIN(bide__queue_, __COUNTER__))
 #define BIDE__QUEUE_JOIN(queue, name)                                                              \
     __extension__({                                                                                \
-        BIDE__QUEUE_SITE(name, "queue_join");                                                      \
-        bide__queue_join(BIDE__QUEUE(queue), &BIDE__JOIN(name, _site));                            \
+        static const bide_site BIDE__JOIN(name, _site) = BIDE__SITE("queue_join");                 \
+        bide__queue_join(BIDE__OBJECT(queue, bide_queue), &BIDE__JOIN(name, _site));               \
     })
 
 /*
@@ -239,7 +212,8 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  not a parking point.
  * Threads: the loop's own.
  */
-#define bide_queue_shutdown(queue, ending) bide__queue_shutdown(BIDE__QUEUE(queue), (ending))
+#define bide_queue_shutdown(queue, ending)                                                         \
+    bide__queue_shutdown(BIDE__OBJECT(queue, bide_queue), (ending))
 
 /*
  * queue_len(q): count the items that are in the queue.
@@ -249,7 +223,7 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  not a parking point.
  * Threads: the loop's own.
  */
-#define bide_queue_len(queue) bide__queue_len(BIDE__QUEUE(queue))
+#define bide_queue_len(queue) bide__queue_len(BIDE__OBJECT(queue, bide_queue))
 
 /*
  * queue_free(q): free a queue that no task waits in, NULL included.
@@ -261,7 +235,7 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  * Cancel:  not a parking point.
  * Threads: the loop's own; any when no loop runs.
  */
-#define bide_queue_free(queue) bide__queue_free(BIDE__QUEUE(queue))
+#define bide_queue_free(queue) bide__queue_free(BIDE__OBJECT(queue, bide_queue))
 
 #endif /* __cplusplus */
 #endif
