@@ -2,8 +2,8 @@
 /*
  * short.h - the short words, for those who want them: each is its bide_ name and nothing else.
  *
- * Include it last. All but async_main are macros with parentheses, so a variable called `task`
- * stays one.
+ * Include it last. Most are macros with parentheses, so a variable called `task` stays one (a
+ * function does not). Those that end something have none: defer(chan_free, c) names them alone.
  */
 #ifndef BIDE_SHORT_H
 #define BIDE_SHORT_H
@@ -52,7 +52,7 @@
 #define generate_with(options, ...) bide_generate_with(options, __VA_ARGS__)
 #define yield_value(v) bide_yield_value(v)
 #define gen_next(g, v) bide_gen_next(g, v)
-#define gen_free(g) bide_gen_free(g)
+#define gen_free bide_gen_free
 #define for_each(v, g) bide_for_each (v, g)
 
 #define chan(T) bide_chan(T)
@@ -61,8 +61,8 @@
 #define chan_recv(c, slot) bide_chan_recv(c, slot)
 #define chan_try_send(c, ...) bide_chan_try_send(c, __VA_ARGS__)
 #define chan_try_recv(c, slot) bide_chan_try_recv(c, slot)
-#define chan_close(c) bide_chan_close(c)
-#define chan_free(c) bide_chan_free(c)
+#define chan_close bide_chan_close
+#define chan_free bide_chan_free
 #define chan_len(c) bide_chan_len(c)
 
 #define select_any(...) bide_select_any(__VA_ARGS__)
@@ -79,16 +79,16 @@
 #define broadcast_subscribe(b) bide_broadcast_subscribe(b)
 #define broadcast_recv(b, cursor, slot) bide_broadcast_recv(b, cursor, slot)
 #define broadcast_try_recv(b, cursor, slot) bide_broadcast_try_recv(b, cursor, slot)
-#define broadcast_close(b) bide_broadcast_close(b)
-#define broadcast_free(b) bide_broadcast_free(b)
+#define broadcast_close bide_broadcast_close
+#define broadcast_free bide_broadcast_free
 
 #define watch(T) bide_watch(T)
 #define watch_new(T, ...) bide_watch_new(T, __VA_ARGS__)
 #define watch_set(w, ...) bide_watch_set(w, __VA_ARGS__)
 #define watch_get(w) bide_watch_get(w)
 #define watch_next(w, seen, slot) bide_watch_next(w, seen, slot)
-#define watch_close(w) bide_watch_close(w)
-#define watch_free(w) bide_watch_free(w)
+#define watch_close bide_watch_close
+#define watch_free bide_watch_free
 
 #define queue(T) bide_queue(T)
 #define queue_new(T, ...) bide_queue_new(T, __VA_ARGS__)
@@ -100,7 +100,7 @@
 #define queue_join(queue) bide_queue_join(queue)
 #define queue_shutdown(queue, ending) bide_queue_shutdown(queue, ending)
 #define queue_len(queue) bide_queue_len(queue)
-#define queue_free(queue) bide_queue_free(queue)
+#define queue_free bide_queue_free
 #endif
 
 #endif

@@ -27,15 +27,19 @@ _Noreturn void bide__handle_misused(uintptr_t handle, const char *call, const bi
 /* Who waits for the task without a limit, or will before it can end; NULL when nobody does. */
 static const struct bide_task *waits_for(const struct bide_task *task)
 {
-    if (task->awaiter != NULL && task->awaiter->passes_cancel)
-        return task->awaiter->owner;
+    const struct bide__waiter *awaiter = task->awaiter;
+
+    if (awaiter != NULL && (awaiter->passes_cancel || awaiter->awaits == NULL))
+        return awaiter->owner;
     return task->is_member ? bide__group_waits_for(task) : NULL;
 }
 
 /* It waits for several: in a group that it has opened, or in a race. */
 static bool waits_for_several(const struct bide_task *task)
 {
-    if (task->waiter != NULL && task->waiter->passes_cancel && task->waiter->awaits == NULL)
+    const struct bide__waiter *waiter = task->waiter;
+
+    if (waiter != NULL && waiter->awaits == NULL && (waiter->passes_cancel || waiter->owner))
         return true;
     for (const bide_scope *scope = task->scope; scope != NULL; scope = scope->bide__outer)
         if (scope->bide__fired != NULL)

@@ -144,3 +144,44 @@ TEST(defer, runs_when_a_cancelled_task_unwinds)
     CHECK_EQ(bide_test_run(cancels_owner, NULL, 0, NULL), 0);
     CHECK_STR(trace, "yxyx");
 }
+
+static generator(int, notes_its_end)
+{
+    defer(note, "g");
+    yield_value(1);
+}
+
+static int defers_ends_of_typed_handles(void *arg)
+{
+    int first = 0;
+
+    (void)arg;
+    trace[0] = '\0';
+    {
+        chan(int) c = chan_new(int, 1);
+        defer(chan_free, c);
+        defer(chan_close, c);
+        queue(long) q = queue_new(long, NULL);
+        defer(queue_free, q);
+        broadcast(int) b = broadcast_new(int, 1);
+        defer(broadcast_free, b);
+        watch(int) w = watch_new(int, 1);
+        defer(watch_free, w);
+        gen(int) g = generate(notes_its_end);
+        defer(gen_free, g);
+        CHECK_EQ(chan_send(c, 5), 0);
+        CHECK(gen_next(g, &first));
+    }
+    CHECK_EQ(first, 1);
+    CHECK_STR(trace, "g");
+    return 0;
+}
+
+/*
+ * Goal:   handles that carry a type are ended by a defer, as everything else that has an owner.
+ * Method: one of each kind; the leak checker looks on, and a half-consumed generator unwinds.
+ */
+TEST(defer, ends_handles_that_carry_a_type)
+{
+    CHECK_EQ(bide_test_run(defers_ends_of_typed_handles, NULL, 0, NULL), 0);
+}

@@ -18,7 +18,8 @@
  * from the body, and `defer`s run.
  *
  * bide_gen(T) is the handle's type, as bide_task(T) is a task's. It is owned, and ends with
- * gen_free.
+ * gen_free. Of one that is freed before its first gen_next the body never runs: what its arguments
+ * own is then still the caller's. A body has no result: let it tell of an error through a pointer.
  */
 #ifndef BIDE_ASYNC_GENERATOR_H
 #define BIDE_ASYNC_GENERATOR_H
@@ -208,6 +209,12 @@ struct bide_gen;
  * and unwound, and waited for. NULL is harmless.
  */
 #define bide_gen_free(g) bide__gen_free(BIDE__GEN_HANDLE(g))
+
+/* The same for defer(gen_free, generator). */
+static inline void(bide_gen_free)(void *generator)
+{
+    bide__gen_free((uintptr_t)generator);
+}
 
 static inline void bide__gen_free_at(uintptr_t *handle)
 {

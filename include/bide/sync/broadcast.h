@@ -151,6 +151,12 @@ BIDE_API void bide__broadcast_free(struct bide_broadcast *broadcast);
  */
 #define bide_broadcast_close(b) bide__broadcast_close(BIDE__OBJECT(b, bide_broadcast))
 
+/* The same for defer(broadcast_close, broadcast). */
+static inline void(bide_broadcast_close)(void *broadcast)
+{
+    bide__broadcast_close((struct bide_broadcast *)broadcast);
+}
+
 /*
  * broadcast_free(b): free it; NULL is harmless. A task that still waits in it is a mistake which
  * aborts, naming the task: close first, and let the waiters return.
@@ -160,6 +166,12 @@ BIDE_API void bide__broadcast_free(struct bide_broadcast *broadcast);
  * Threads: the broadcast's loop.
  */
 #define bide_broadcast_free(b) bide__broadcast_free(BIDE__OBJECT(b, bide_broadcast))
+
+/* The same for defer(broadcast_free, broadcast). */
+static inline void(bide_broadcast_free)(void *broadcast)
+{
+    bide__broadcast_free((struct bide_broadcast *)broadcast);
+}
 
 #endif /* __cplusplus */
 #endif

@@ -15,6 +15,9 @@
  * A channel has room for `capacity` values. One with capacity 0 is unbuffered: a send waits until a
  * receiver takes the value, and so returns when somebody has it. Values leave in the order in which
  * they were sent; waiting senders and waiting receivers are served in the order in which they came.
+ * Close where you stop sending; free where you have waited for all who use it. The -EPIPE that ends
+ * a loop over a closed channel is no failure: a member of a group that returns it cancels the
+ * others.
  *
  * bide_chan(T) is a pointer type that only carries T; what it holds is a handle, not to be called
  * or looked at. T may be any type that can be assigned, structs up to 64 KiB among them; values are
@@ -171,6 +174,12 @@ BIDE_API size_t bide__chan_len(const struct bide_chan *chan);
  */
 #define bide_chan_close(c) bide__chan_close(BIDE__OBJECT(c, bide_chan))
 
+/* The same for defer(chan_close, chan). */
+static inline void(bide_chan_close)(void *chan)
+{
+    bide__chan_close((struct bide_chan *)chan);
+}
+
 /*
  * chan_free(c): free the channel and what is left in it; NULL is harmless. A task that still waits
  * in it is a mistake which aborts, naming the task: close first, and let the waiters return.
@@ -180,6 +189,12 @@ BIDE_API size_t bide__chan_len(const struct bide_chan *chan);
  * Threads: the channel's loop.
  */
 #define bide_chan_free(c) bide__chan_free(BIDE__OBJECT(c, bide_chan))
+
+/* The same for defer(chan_free, chan). */
+static inline void(bide_chan_free)(void *chan)
+{
+    bide__chan_free((struct bide_chan *)chan);
+}
 
 /*
  * chan_len(c): how many values are in the channel's buffer, a size_t; values of senders that wait

@@ -237,5 +237,11 @@ BIDE_API void bide__queue_free(struct bide_queue *queue);
  */
 #define bide_queue_free(queue) bide__queue_free(BIDE__OBJECT(queue, bide_queue))
 
+/* The same for defer(queue_free, queue). */
+static inline void(bide_queue_free)(void *queue)
+{
+    bide__queue_free((struct bide_queue *)queue);
+}
+
 #endif /* __cplusplus */
 #endif

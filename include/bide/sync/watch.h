@@ -122,6 +122,12 @@ BIDE_API void bide__watch_free(struct bide_watch *watch);
  */
 #define bide_watch_close(w) bide__watch_close(BIDE__OBJECT(w, bide_watch))
 
+/* The same for defer(watch_close, watch). */
+static inline void(bide_watch_close)(void *watch)
+{
+    bide__watch_close((struct bide_watch *)watch);
+}
+
 /*
  * watch_free(w): free it; NULL is harmless. A task that still waits in it is a mistake which
  * aborts, naming the task: close first, and let the waiters return.
@@ -131,6 +137,12 @@ BIDE_API void bide__watch_free(struct bide_watch *watch);
  * Threads: the watch's loop.
  */
 #define bide_watch_free(w) bide__watch_free(BIDE__OBJECT(w, bide_watch))
+
+/* The same for defer(watch_free, watch). */
+static inline void(bide_watch_free)(void *watch)
+{
+    bide__watch_free((struct bide_watch *)watch);
+}
 
 #endif /* __cplusplus */
 #endif
