@@ -25,12 +25,23 @@ static inline bool bench_is_quick(void)
     return getenv("BIDE_BENCH_QUICK") != NULL;
 }
 
-static inline double bench_now_ns(void)
+static inline double bench_clock_ns(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static inline double bench_now_ns(void)
+{
+    return bench_clock_ns(CLOCK_MONOTONIC);
+}
+
+/* Of this thread. */
+static inline double bench_cpu_ns(void)
+{
+    return bench_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 _Noreturn static inline void bench_die(const char *what)

@@ -20,10 +20,9 @@
  */
 #include "base/wheel.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "bench.h"
 
 enum { ROUNDS = 5, MANY = 1000000 };
 
@@ -88,26 +87,6 @@ static inline uint64_t random_word(void)
 static inline bide_time random_below(bide_time limit)
 {
     return (bide_time)((double)(random_word() >> 11) * 0x1p-53 * (double)limit);
-}
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *samples, int count)
-{
-    qsort(samples, (size_t)count, sizeof *samples, compare_doubles);
-    return samples[count / 2];
 }
 
 /* The contestants: the wheel. */
@@ -366,12 +345,12 @@ static void run_hot(const struct contestant *c, const struct scenario *s, double
     double start;
 
     fill(c, s, 1);
-    start = cpu_ns();
+    start = bench_cpu_ns();
     for (size_t i = 0; i < calls; i++) {
         c->add(&records[MANY], 1 + random_below(s->within));
         c->remove(&records[MANY]);
     }
-    result[0] = (cpu_ns() - start) / (double)calls;
+    result[0] = (bench_cpu_ns() - start) / (double)calls;
 }
 
 static void run_short(const struct contestant *c, const struct scenario *s, double result[2])
@@ -379,12 +358,12 @@ static void run_short(const struct contestant *c, const struct scenario *s, doub
     double start;
 
     fill(c, s, s->within);
-    start = cpu_ns();
+    start = bench_cpu_ns();
     for (size_t i = 0; i < calls; i++) {
         c->add(&records[MANY], 1 + random_below(1000000));
         c->remove(&records[MANY]);
     }
-    result[0] = (cpu_ns() - start) / (double)calls;
+    result[0] = (bench_cpu_ns() - start) / (double)calls;
 }
 
 static void run_cold(const struct contestant *c, const struct scenario *s, double result[2])
@@ -392,13 +371,13 @@ static void run_cold(const struct contestant *c, const struct scenario *s, doubl
     double start;
 
     fill(c, s, 1);
-    start = cpu_ns();
+    start = bench_cpu_ns();
     for (size_t i = 0; i < calls / 2; i++) {
         union record *record = record_at(s, (size_t)random_below((bide_time)s->pending));
         c->remove(record);
         c->add(record, 1 + random_below(s->within));
     }
-    result[0] = (cpu_ns() - start) / (double)(calls / 2);
+    result[0] = (bench_cpu_ns() - start) / (double)(calls / 2);
 }
 
 static void run_expire(const struct contestant *c, const struct scenario *s, double result[2])
@@ -406,13 +385,13 @@ static void run_expire(const struct contestant *c, const struct scenario *s, dou
     double start;
 
     c->start(0);
-    start = cpu_ns();
+    start = bench_cpu_ns();
     for (size_t i = 0; i < s->pending; i++)
         c->add(record_at(s, i), random_below(s->within));
     for (bide_time now = 0; c->next() != BIDE_FOREVER; now += 100000)
         while (c->pop(now) != NULL)
             continue;
-    result[0] = (cpu_ns() - start) / (double)s->pending;
+    result[0] = (bench_cpu_ns() - start) / (double)s->pending;
 }
 
 /* In the middle time passes 2^42 ns, where slots of all lower levels end at once. */
@@ -427,9 +406,9 @@ static void run_idle(const struct contestant *c, const struct scenario *s, doubl
     c->start(begin);
     for (size_t i = 0; i < s->pending; i++)
         c->add(record_at(s, i), begin + s->within / 10 + (bide_time)((double)i / renewals_a_ns));
-    start = cpu_ns();
+    start = bench_cpu_ns();
     for (bide_time passed = BIDE_MS(1); passed <= 2 * s->within; passed += BIDE_MS(1)) {
-        double before = cpu_ns();
+        double before = bench_cpu_ns();
         for (; (double)renewed < (double)passed * renewals_a_ns; renewed++) {
             union record *record = record_at(s, renewed % s->pending);
             c->remove(record);
@@ -438,10 +417,10 @@ static void run_idle(const struct contestant *c, const struct scenario *s, doubl
         while (c->pop(begin + passed) != NULL)
             abort(); /* all are renewed in time */
         (void)c->next();
-        before = cpu_ns() - before;
+        before = bench_cpu_ns() - before;
         longest = before > longest ? before : longest;
     }
-    result[0] = (cpu_ns() - start) / (double)renewed;
+    result[0] = (bench_cpu_ns() - start) / (double)renewed;
     result[1] = longest / 1e3;
 }
 
@@ -473,10 +452,8 @@ enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 static void *new_lines(size_t bytes)
 {
     void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (memory == NULL) {
-        perror("aligned_alloc");
-        exit(1);
-    }
+    if (memory == NULL)
+        bench_die("aligned_alloc");
     memset(memory, 0, bytes);
     return memory;
 }
@@ -508,8 +485,8 @@ static void measure(int scenario)
         }
     }
     for (int c = 0; c < CONTESTANTS; c++) {
-        medians[scenario][c][0] = median(samples[c][0], ROUNDS);
-        medians[scenario][c][1] = median(samples[c][1], ROUNDS);
+        medians[scenario][c][0] = bench_spread_of(samples[c][0], ROUNDS).median;
+        medians[scenario][c][1] = bench_spread_of(samples[c][1], ROUNDS).median;
     }
 }
 
@@ -543,7 +520,7 @@ static void print_json(void)
 
 int main(void)
 {
-    if (getenv("BIDE_BENCH_QUICK") != NULL) {
+    if (bench_is_quick()) {
         calls /= 10;
         pending_max /= 10;
     }
