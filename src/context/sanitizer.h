@@ -46,7 +46,7 @@ void *__tsan_get_current_fiber(void);
 #endif
 
 #ifdef BIDE_HAVE_VALGRIND
-#include <valgrind/valgrind.h>
+#include <valgrind/memcheck.h>
 #endif
 
 /*
@@ -134,6 +134,18 @@ static inline void bide__sanitizer_start(struct bide__sanitizer *self, void *low
     self->fiber = __tsan_create_fiber(0);
 #endif
     (void)self, (void)low, (void)bytes;
+}
+
+/*
+ * Somebody else writes the first frame, where the context that ran here before may have had nothing
+ * yet: to valgrind that is below its stack pointer.
+ */
+static inline void bide__sanitizer_frame(void *frame, size_t bytes)
+{
+#ifdef BIDE_HAVE_VALGRIND
+    VALGRIND_MAKE_MEM_UNDEFINED(frame, bytes);
+#endif
+    (void)frame, (void)bytes;
 }
 
 /* Describe the thread's own stack, on which this is called. */

@@ -114,6 +114,8 @@ int bide__task_make(struct bide_loop *loop, const bide_site *site,
     if (options != NULL && options->measure_stack)
         bide__stack_forget(&loop->stacks, stack, stack->low + bide__stack_bytes(stack));
     bide__sanitizer_start(&task->sanitizer, stack->low, bide__stack_bytes(stack));
+    if (frame_bytes > FRAME_ALIGN)
+        bide__sanitizer_frame(task->frame, frame_bytes);
     task->sp = bide__context_make(task->frame, task_main, task);
     loop->stats.tasks_spawned++;
     if (++loop->stats.tasks_living > loop->stats.tasks_most)
