@@ -56,7 +56,7 @@ static inline void bide__park_last(struct bide_task *self, struct bide__waiter *
     bide__switch_last(loop, self, bide__next(loop));
 }
 
-/* As bide__park; returns `at_deadline`, mostly -ETIMEDOUT, when nobody woke it before the deadline. */
+/* As bide__park; `at_deadline`, mostly -ETIMEDOUT, when nobody woke it before the deadline. */
 int bide__park_until(struct bide__waiter *waiter, bide_time deadline, int at_deadline);
 
 /* Make a parked waiter's task ready. False when something else has woken it already. */
