@@ -158,11 +158,17 @@ void bide__future_drop(struct bide_task *task)
     struct future *future = future_of(task);
     struct bide__futures *futures = task->loop->futures;
 
+    uint32_t generation = task->generation;
+
     bide__assert(task->state != BIDE__TASK_FREE && future->shares > 0);
-    if (--future->shares > 0)
+    /*
+     * Nobody is left to take it, but some may still be told, and then take or share it: the last
+     * share is theirs until they have returned.
+     */
+    if (future->shares == 1)
+        bide__task_cancel(task, -ECANCELED);
+    if (task->generation != generation || --future->shares > 0)
         return;
-    /* Nobody is left to take it, but some may still be told. */
-    bide__task_cancel(task, -ECANCELED);
     task->state = BIDE__TASK_FREE;
     task->generation++;
     future->next_free = futures->free;

@@ -5,6 +5,7 @@
 #include "sched/task.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "sched/local.h"
 #include "sched/report.h"
@@ -144,11 +145,24 @@ void bide__task_watch(struct bide_task *task, struct bide__watch *watch)
     bide__list_append(&task->watches, &watch->link);
 }
 
+/*
+ * Callbacks run in the middle of whatever ends the task, maybe on a stack that is about to go. So
+ * no call may switch there: those that can wait return -ECANCELED at once, those that would have to
+ * wait all the same find this waiter, and none runs out of budget.
+ */
 void bide__task_tell(struct bide_task *task)
 {
+    struct bide_loop *loop = task->loop;
+    struct bide_task *self = loop->current;
     struct bide__list watches;
+    int budget = loop->budget;
 
-    bide__assert(task->state == BIDE__TASK_DONE);
+    bide__assert(task->state == BIDE__TASK_DONE &&
+                 (self->waiter == NULL || self->waiter == &bide__calling_back));
+    struct bide__waiter *waiter = self->waiter;
+    loop->budget = INT_MAX;
+    self->waiter = &bide__calling_back;
+    self->cancel_code = -ECANCELED;
     bide__list_init(&watches);
     bide__list_splice(&watches, &task->watches);
     task->is_watched = false; /* a future may be gone, and its block another's, after each call */
@@ -157,6 +171,9 @@ void bide__task_tell(struct bide_task *task)
         bide__list_remove(&watch->link);
         watch->ended(watch, task);
     }
+    loop->budget = budget;
+    self->waiter = waiter;
+    self->cancel_code = (int16_t)bide__cancel_code_in(self, self->scope);
 }
 
 void bide__task_fulfil(struct bide_task *future, int failure)

@@ -6,12 +6,26 @@
 
 #include <errno.h>
 
+#include "sched/report.h"
+
+struct bide__waiter bide__calling_back = BIDE__WAITER(bide__calling_back, "a callback");
+
+_Noreturn static void __attribute__((noinline, cold)) refuse(const struct bide_task *self)
+{
+    bide__assert(self->waiter == &bide__calling_back);
+    bide__misuse("a callback of on_done that runs in %s would have to wait, which it must not; let "
+                 "it set a future, or spawn a task that waits",
+                 bide__task_label(self).text);
+}
+
 int bide__park(struct bide__waiter *waiter)
 {
     struct bide_loop *loop = bide__loop_here;
     struct bide_task *self = loop->current;
 
-    bide__assert(self != &loop->root && self->waiter == NULL);
+    bide__assert(self != &loop->root);
+    if (__builtin_expect(self->waiter != NULL, 0))
+        refuse(self);
     waiter->task = self;
     self->waiter = waiter;
     bide__switch_away(loop, self);

@@ -37,6 +37,9 @@ struct bide__waiter {
         .link = {&(waiter).link, &(waiter).link}, .what = (text)                                   \
     }
 
+/* Of a task that calls back those who watch an end: it must not park. */
+extern struct bide__waiter bide__calling_back;
+
 /* Stop running until somebody wakes the waiter. Returns the waker's result. */
 int bide__park(struct bide__waiter *waiter);
 

@@ -253,3 +253,86 @@ TEST(async, chain_that_grows_at_its_end)
 {
     CHECK_EQ(bide_run(builds_a_chain_at_its_end, NULL, NULL), 7);
 }
+
+static future(int) given_up;
+static int taken;
+
+static void takes_a_share(void *unused)
+{
+    (void)unused;
+    taken = await(future_share(given_up));
+}
+
+static void takes_the_last(void *unused)
+{
+    (void)unused;
+    taken = await(given_up);
+}
+
+static void keeps_a_share(void *unused)
+{
+    (void)unused;
+    (void)future_share(given_up);
+}
+
+static int gives_up_under_callbacks(void *arg)
+{
+    void (*const callbacks[])(void *) = {takes_a_share, takes_the_last, keeps_a_share};
+
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        bide_callback callback;
+        given_up = future_new(int);
+        taken = 0;
+        on_done(given_up, &callback, callbacks[i], NULL);
+        detach(given_up);
+        if (i == 2)
+            taken = await(given_up);
+        CHECK_EQ(taken, -ECANCELED);
+        future(int) next = future_new(int), other = future_new(int);
+        CHECK(next != other);
+        detach(next);
+        detach(other);
+    }
+    return 0;
+}
+
+/*
+ * Goal:   a callback of a future whose last share is given up may take or share it.
+ * Method: each; the block was put on the free list twice.
+ */
+TEST(async, callback_of_a_future_given_up_may_take_it)
+{
+    CHECK_EQ(bide_test_run(gives_up_under_callbacks, NULL, 0, NULL), 0);
+}
+
+static task(int) slow;
+
+static void waits_in_callback(void *unused)
+{
+    (void)unused;
+    taken = bide_sleep(BIDE_MS(1));
+    await(slow);
+}
+
+static int calls_back_to_wait(void *arg)
+{
+    bide_callback callback;
+    task(int) t = spawn(seven);
+
+    (void)arg;
+    slow = spawn(seven);
+    on_done(t, &callback, waits_in_callback, NULL);
+    await(t);
+    return 0;
+}
+
+/*
+ * Goal:   a callback that would have to wait is told so, naming the task, and others return at once.
+ * Method: it ended in an assertion of ours.
+ */
+TEST(async, callback_that_waits_is_named)
+{
+    EXPECT_DEATH(bide_test_run(calls_back_to_wait, NULL, 0, NULL),
+                 "a callback of on_done that runs in task 'seven' #2");
+}

@@ -175,7 +175,9 @@ BIDE_API void bide_on_done_remove(bide_callback *callback);
 
 /*
  * on_done(f, &callback, function, arg): call function(arg) once f has ended, from the task that
- * ends it, or at once when it has ended already. The callback sees is_done(f), not yet taken.
+ * ends it, or at once when it has ended already. The callback sees is_done(f), not yet taken, and
+ * may take it. It must not wait: calls that could return -ECANCELED at once (chan_try_send and the
+ * other try forms do their work), and an await of what has not ended aborts.
  */
 #define bide_on_done(f, callback, function, arg)                                                   \
     bide__on_done(BIDE__HANDLE(f), callback, function, arg)
