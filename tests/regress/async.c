@@ -328,7 +328,8 @@ static int calls_back_to_wait(void *arg)
 }
 
 /*
- * Goal:   a callback that would have to wait is told so, naming the task, and others return at once.
+ * Goal:   a callback that would have to wait is told so, naming the task, and others return at
+ *         once.
  * Method: it ended in an assertion of ours.
  */
 TEST(async, callback_that_waits_is_named)
