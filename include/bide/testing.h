@@ -95,6 +95,12 @@ BIDE_API int bide_test_settle(void);
  *     socket bind listen accept connect shutdown close
  *     recv send   reading and writing sockets, with their variants
  *     sockopt     asking sockets for options and addresses, and setting them
+ *     read write pipe splice  descriptors that are no sockets; splice is sendfile as well
+ *     open file   opening files; file is every other call on files, directories and their names
+ *     eventfd inotify         making one
+ *     thread      starting a thread of the pool
+ *     clone waitid kill       processes
+ *     sigaction   changing what a signal does
  *
  * The virtual clock and bide_stream_pair make calls of the first two lines only.
  *

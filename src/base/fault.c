@@ -29,6 +29,19 @@ static const char *const names[] = {
     [BIDE__CALL_SHUTDOWN] = "shutdown",
     [BIDE__CALL_CLOSE] = "close",
     [BIDE__CALL_SOCKOPT] = "sockopt",
+    [BIDE__CALL_READ] = "read",
+    [BIDE__CALL_WRITE] = "write",
+    [BIDE__CALL_PIPE] = "pipe",
+    [BIDE__CALL_SPLICE] = "splice",
+    [BIDE__CALL_OPEN] = "open",
+    [BIDE__CALL_FILE] = "file",
+    [BIDE__CALL_EVENTFD] = "eventfd",
+    [BIDE__CALL_INOTIFY] = "inotify",
+    [BIDE__CALL_THREAD] = "thread",
+    [BIDE__CALL_CLONE] = "clone",
+    [BIDE__CALL_WAITID] = "waitid",
+    [BIDE__CALL_KILL] = "kill",
+    [BIDE__CALL_SIGACTION] = "sigaction",
 };
 
 _Static_assert(sizeof names / sizeof names[0] == BIDE__CALL_COUNT, "every call has a name");
