@@ -22,6 +22,8 @@
 #include <bide/io/serve.h>
 #include <bide/io/stream.h>
 #include <bide/reactor/wait_fd.h>
+#include <bide/runtime/embed.h>
+#include <bide/runtime/post.h>
 #include <bide/runtime/run.h>
 #include <bide/sched/local.h>
 #include <bide/sched/loop.h>

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -144,6 +145,29 @@ static inline int bide__sys_epoll_pwait2(int epoll_fd, struct epoll_event *event
     (void)epoll_fd, (void)events, (void)count, (void)timeout;
     return -ENOSYS;
 #endif
+}
+
+static inline int bide__sys_eventfd(void)
+{
+    BIDE__FAULT(BIDE__CALL_EVENTFD);
+    return bide__sys_result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+/*
+ * Add 1 to an eventfd: an edge for whoever polls it. It is never read, unless it has no room left:
+ * then it is emptied first, since a write that fails makes no edge (eventfd(2)). For signal
+ * handlers as well: keeps errno.
+ */
+static inline void bide__sys_eventfd_ring(int fd)
+{
+    const uint64_t one = 1;
+    uint64_t many;
+    int before = errno;
+
+    while (write(fd, &one, sizeof one) < 0 && errno == EAGAIN)
+        if (read(fd, &many, sizeof many) < 0 && errno != EAGAIN && errno != EINTR)
+            break;
+    errno = before;
 }
 
 static inline int bide__sys_socket(int family, int type)

@@ -233,6 +233,45 @@ static void sweep(struct bide__epoll *epoll, bide_time now)
     epoll->sweep_at = epoll->sweep_wanted ? bide__time_after(now, SWEEP_INTERVAL) : BIDE_FOREVER;
 }
 
+static void ring(struct bide__inbox *inbox)
+{
+    bide__sys_eventfd_ring(inbox->bell.fd);
+}
+
+static void close_bell(struct bide__inbox *inbox)
+{
+    bide__sys_close(inbox->bell.fd);
+}
+
+/* Not counted as registered: only a poll that waits has to see it. */
+static int open_bell(struct bide__host *host, struct bide__inbox *inbox)
+{
+    struct bide__epoll *epoll = epoll_of_host(host);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int number = bide__sys_eventfd(), err = -ENOMEM;
+    struct bide__fd *fd;
+
+    if (number < 0)
+        return number;
+    fd = bide__fd_at(epoll, number);
+    if (fd != NULL) {
+        if (fd->state != BIDE__FD_FREE)
+            forget(epoll, fd); /* closed behind our back, and the number is ours now */
+        fd->generation++;
+        event.data.u64 = (uint64_t)fd->generation << 32 | (uint32_t)number;
+        err = bide__sys_epoll_ctl(epoll->fd, EPOLL_CTL_ADD, number, &event);
+    }
+    if (err < 0) {
+        bide__sys_close(number);
+        return err;
+    }
+    fd->state = BIDE__FD_BELL;
+    inbox->bell.fd = number;
+    inbox->wake = ring;
+    inbox->close = close_bell;
+    return 0;
+}
+
 /*
  * Wait with the kernel's best clock: nanoseconds even where epoll itself only knows milliseconds.
  */
@@ -295,7 +334,7 @@ static void epoll_wait_host(struct bide__host *host, struct bide_loop *loop, bid
 int bide__epoll_init(struct bide__epoll *epoll)
 {
     memset(epoll, 0, sizeof *epoll);
-    epoll->host = (struct bide__host){.now = real_now, .wait = epoll_wait_host};
+    epoll->host = (struct bide__host){.now = real_now, .wait = epoll_wait_host, .open = open_bell};
     epoll->tick = 1;
     epoll->sweep_at = BIDE_FOREVER;
     epoll->fd = bide__sys_epoll_create();

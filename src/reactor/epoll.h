@@ -29,6 +29,7 @@ enum bide__direction { BIDE__IN, BIDE__OUT };
 enum bide__fd_state {
     BIDE__FD_FREE,
     BIDE__FD_OWNED,   /* by a stream or listener: registered until closed */
+    BIDE__FD_BELL,    /* the loop's own eventfd: that it rang is all it has to say */
     BIDE__FD_FOREIGN, /* somebody else's: registered while a task waits in bide_wait_fd */
 };
 

@@ -2,14 +2,17 @@
 /*
  * run.c - a loop on this thread: the first task, the tasks it leaves behind, the result.
  */
-#include <bide/runtime/run.h>
-#include <bide/testing.h>
+#include "runtime/run.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include <bide/runtime/run.h>
+#include <bide/testing.h>
+
 #include "base/sys.h"
 #include "reactor/epoll.h"
+#include "runtime/post.h"
 #include "sched/report.h"
 #include "sched/task.h"
 #include "sched/virtual.h"
@@ -32,56 +35,78 @@ static int first_run(void *frame)
     return 0;
 }
 
-static int run_loop(struct bide_loop *loop, int (*fn)(void *arg), void *arg)
-{
-    struct bide_task *task;
-    int result = 0;
-    int err = bide__task_spawn(loop, NULL, NULL, first_run, sizeof(struct first), &task);
-
-    if (err < 0)
-        return err;
-    *(struct first *)task->frame = (struct first){loop, fn, arg, &result};
-    task->is_detached = true;
-    err = bide__loop_run(loop);
-    return err < 0 ? err : result;
-}
-
-static int run_on(struct bide__host *host, void *io, int (*fn)(void *arg), void *arg,
-                  const bide_options *options)
+int bide__run_begin(struct bide__host *host, void *io, int (*fn)(void *arg), void *arg,
+                    const bide_options *options, bool may_be_posted_to, int *result,
+                    struct bide_loop **out)
 {
     struct bide_loop *loop = bide__alloc(sizeof *loop);
-    int result;
+    struct bide_task *task;
+    int err;
 
     if (loop == NULL)
         return -ENOMEM;
-    result = bide__loop_start(loop, host, options);
-    if (result == 0) {
-        loop->io = io;
-        result = run_loop(loop, fn, arg);
-        bide__loop_stop(loop);
+    err = bide__loop_start(loop, host, options);
+    if (err < 0) {
+        free(loop);
+        return err;
     }
-    free(loop);
-    return result;
+    loop->io = io;
+    bide__loop_enter(loop);
+    err = may_be_posted_to ? bide__post_open(loop) : 0;
+    if (err == 0)
+        err = bide__task_spawn(loop, NULL, NULL, first_run, sizeof(struct first), &task);
+    if (err < 0) {
+        bide__loop_stop(loop);
+        bide__loop_leave(loop);
+        bide__inbox_forget(loop);
+        return err;
+    }
+    *(struct first *)task->frame = (struct first){loop, fn, arg, result};
+    task->is_detached = true;
+    *out = loop;
+    return 0;
+}
+
+int bide__run_end(struct bide_loop *loop)
+{
+    int err = bide__loop_run(loop);
+
+    bide__inbox_shut(loop);
+    if (err == 0)
+        err = bide__loop_run(loop); /* what the last posts have spawned */
+    bide__loop_stop(loop);
+    bide__loop_leave(loop);
+    bide__inbox_forget(loop);
+    return err;
 }
 
 int bide_run(int (*fn)(void *arg), void *arg, const bide_options *options)
 {
     struct bide__epoll epoll;
-    int result = bide__epoll_init(&epoll);
+    struct bide_loop *loop;
+    int result = 0;
+    int err = bide__epoll_init(&epoll);
 
-    if (result < 0)
-        return result;
-    result = run_on(&epoll.host, &epoll, fn, arg, options);
+    if (err < 0)
+        return err;
+    err = bide__run_begin(&epoll.host, &epoll, fn, arg, options, false, &result, &loop);
+    if (err == 0)
+        err = bide__run_end(loop);
     bide__epoll_free(&epoll);
-    return result;
+    return err < 0 ? err : result;
 }
 
 int bide_test_run(int (*fn)(void *arg), void *arg, uint64_t seed, const bide_options *options)
 {
     struct bide__virtual clock;
+    struct bide_loop *loop;
+    int result = 0, err;
 
     bide__virtual_init(&clock, seed);
-    return run_on(&clock.host, NULL, fn, arg, options);
+    err = bide__run_begin(&clock.host, NULL, fn, arg, options, false, &result, &loop);
+    if (err == 0)
+        err = bide__run_end(loop);
+    return err < 0 ? err : result;
 }
 
 struct program {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * host.h - all that the scheduler sees of the outside: what time is it, and wait until something
- * happens.
+ * host.h - all that the scheduler sees of the outside: what time is it, wait until something
+ * happens, and be woken from another thread.
  *
  * The real host is the epoll reactor (reactor/epoll.c), the test host a virtual clock
  * (sched/virtual.c).
@@ -15,6 +15,7 @@
 #include <bide/base/time.h>
 
 struct bide_loop;
+struct bide__inbox;
 
 /* A deadline that has passed: look, and do not wait. */
 #define BIDE__DO_NOT_WAIT INT64_MIN
@@ -28,6 +29,9 @@ struct bide__host {
      * came. May return early without any. BIDE_FOREVER only when `watched` is not 0.
      */
     void (*wait)(struct bide__host *host, struct bide_loop *loop, bide_time deadline);
+
+    /* Set up what wakes a waiting loop from outside. Returns 0 or a negative errno. */
+    int (*open)(struct bide__host *host, struct bide__inbox *inbox);
 
     /*
      * Parked tasks that an outside event can wake. 0, with no timer armed and no task ready, is a

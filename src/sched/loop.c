@@ -69,13 +69,33 @@ int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide
     bide__wheel_init(&loop->timers, loop->polled_at);
     loop->root.loop = loop;
     loop->current = &loop->root;
+    loop->poster = (struct bide_task){
+        .waiter = &bide__calling_back,
+        .cancel_code = -ECANCELED,
+        .state = BIDE__TASK_LIVE,
+        .loop = loop,
+        .name = "post",
+        .canceled = -ECANCELED,
+    };
+    atomic_init(&loop->inbox.holders, 1);
+    return 0;
+}
+
+void bide__loop_enter(struct bide_loop *loop)
+{
+    bide__assert(loop->current == &loop->root && bide__loop_here != loop);
     loop->outer = bide__loop_here;
     if (loop->outer != NULL) /* this one's own context runs on the stack of that one's task */
         loop->root.sanitizer = loop->outer->current->sanitizer;
     else
         bide__sanitizer_start_thread(&loop->root.sanitizer);
     bide__loop_here = loop;
-    return 0;
+}
+
+void bide__loop_leave(struct bide_loop *loop)
+{
+    bide__assert(bide__loop_here == loop && loop->current == &loop->root);
+    bide__loop_here = loop->outer;
 }
 
 struct visit {
@@ -164,7 +184,13 @@ static void poll(struct bide_loop *loop, bide_time until)
     loop->stats.polls++;
     loop->stats.sleeps += until != BIDE__DO_NOT_WAIT;
     loop->stats.turns += turns_of_plan(loop);
-    loop->host->wait(loop->host, loop, until);
+    if (until != BIDE__DO_NOT_WAIT && loop->inbox.is_open) {
+        loop->host->wait(loop->host, loop,
+                         bide__inbox_sleep(&loop->inbox) ? until : BIDE__DO_NOT_WAIT);
+        bide__inbox_awake(&loop->inbox);
+    } else {
+        loop->host->wait(loop->host, loop, until);
+    }
     now = bide__loop_now(loop);
     if (until == BIDE__DO_NOT_WAIT)
         plan_turns(loop, now);
@@ -172,6 +198,8 @@ static void poll(struct bide_loop *loop, bide_time until)
     loop->polled_at = now;
     while ((timer = bide__wheel_pop(&loop->timers, now)) != NULL)
         timer->fire(timer);
+    if (bide__inbox_has(&loop->inbox))
+        bide__inbox_run(loop);
     trim_stacks(loop, now);
     if (now >= loop->linger_at && loop->stats.tasks_living > 0) {
         loop->linger_at = BIDE_FOREVER;
@@ -179,16 +207,35 @@ static void poll(struct bide_loop *loop, bide_time until)
     }
 }
 
-/* Let the host wait until something is due. False when nothing can ever happen again. */
-static bool idle(struct bide_loop *loop)
+/* Whether something outside can wake a task: an event, or somebody who may post. */
+static bool is_watched(struct bide_loop *loop)
 {
-    bide_time until = bide__wheel_next(&loop->timers);
+    return loop->host->watched > 0 || atomic_load(&loop->inbox.posters) > 0;
+}
 
-    if (until == BIDE_FOREVER && loop->host->watched == 0)
+bide_time bide__loop_due(struct bide_loop *loop)
+{
+    bide_time due = bide__wheel_next(&loop->timers);
+
+    if (loop->ready_first != NULL || bide__inbox_has(&loop->inbox))
+        return BIDE__DO_NOT_WAIT;
+    due = due < loop->trim_at ? due : loop->trim_at;
+    return due < loop->linger_at ? due : loop->linger_at;
+}
+
+/*
+ * Let the host wait until something is due, `most` at the latest. False when nothing can ever
+ * happen again.
+ */
+static bool idle(struct bide_loop *loop, bide_time most)
+{
+    bide_time due;
+
+    if (!is_watched(loop) && bide__wheel_next(&loop->timers) == BIDE_FOREVER)
         return false;
     trim_stacks(loop, loop->polled_at);
-    until = until < loop->trim_at ? until : loop->trim_at;
-    poll(loop, until < loop->linger_at ? until : loop->linger_at);
+    due = bide__loop_due(loop);
+    poll(loop, due < most ? due : most);
     return true;
 }
 
@@ -264,19 +311,26 @@ static void run_ready(struct bide_loop *loop)
     bide__assert(loop->current == &loop->root);
 }
 
+bool bide__loop_turn(struct bide_loop *loop, bide_time most)
+{
+    if (loop->stats.tasks_living == 0)
+        return false;
+    if (loop->ready_first != NULL) {
+        poll(loop, BIDE__DO_NOT_WAIT);
+    } else if (!settle(loop) && !idle(loop, most)) {
+        if (loop->is_deadlocked)
+            return false; /* they were told to end and sleep on: nothing more can be done */
+        deadlock(loop);
+    }
+    if (loop->ready_first != NULL)
+        run_ready(loop);
+    return loop->stats.tasks_living > 0;
+}
+
 int bide__loop_run(struct bide_loop *loop)
 {
-    while (loop->stats.tasks_living > 0) {
-        if (loop->ready_first != NULL)
-            poll(loop, BIDE__DO_NOT_WAIT);
-        else if (!settle(loop) && !idle(loop)) {
-            if (loop->is_deadlocked)
-                break; /* they were told to end and sleep on: nothing more can be done */
-            deadlock(loop);
-        }
-        if (loop->ready_first != NULL)
-            run_ready(loop);
-    }
+    while (bide__loop_turn(loop, BIDE_FOREVER))
+        ;
     return loop->is_deadlocked ? -EDEADLK : 0;
 }
 
@@ -321,7 +375,6 @@ void bide__loop_stop(struct bide_loop *loop)
     }
     bide__loop_each(loop, drop_locals, NULL);
     bide__stack_each(&loop->stacks, sanitizer_end, NULL);
-    bide__loop_here = loop->outer;
     if (!loop->options.no_overflow_report)
         bide__overflow_stop(&loop->overflow);
     bide__stack_pool_free(&loop->stacks);

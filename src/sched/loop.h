@@ -20,6 +20,7 @@
 #include "context/sanitizer.h"
 #include "context/stack.h"
 #include "sched/host.h"
+#include "sched/inbox.h"
 
 enum {
     BIDE__BUDGET = 64,      /* I/O calls that succeed at once before a task must yield */
@@ -80,7 +81,9 @@ struct bide_loop {
     int turns_planned;             /* what turns_left started from */
     int default_class;             /* of stacks */
     struct bide__host *host;
-    struct bide_task root; /* the loop's own context, on the thread's stack */
+    struct bide_task root;   /* the loop's own context, on the thread's stack */
+    struct bide_task poster; /* in whose place posts run (sched/inbox.c) */
+    struct bide__inbox inbox;
     struct bide__wheel timers;
     struct bide__list settling; /* who waits until all others sleep: bide_test_settle */
     struct bide__stack_pool stacks;
@@ -132,13 +135,29 @@ static inline struct bide_task *bide__task_need(const char *call)
     return loop->current;
 }
 
-/* Start a loop on this thread, as the innermost one. */
+/*
+ * Make a loop, in memory that bide__inbox_release frees in the end. Returns 0 or a negative errno;
+ * then the memory is the caller's.
+ */
 int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide_options *options);
+
+/* Be this thread's loop, inside whichever was before; and no longer be it. */
+void bide__loop_enter(struct bide_loop *loop);
+void bide__loop_leave(struct bide_loop *loop);
+
+/*
+ * Wait until something happens, `most` at the latest, and let ready tasks run, each for a turn or
+ * so. False when every task has ended, or sleeps after a deadlock although it was told to end.
+ */
+bool bide__loop_turn(struct bide_loop *loop, bide_time most);
 
 /* Run until every task has ended. Returns 0, or -EDEADLK after a deadlock was reported. */
 int bide__loop_run(struct bide_loop *loop);
 
-/* Report what nobody awaited, and free everything. */
+/* When the loop wants its next turn at the latest: BIDE__DO_NOT_WAIT, or BIDE_FOREVER. */
+bide_time bide__loop_due(struct bide_loop *loop);
+
+/* Report what nobody awaited, and free everything but the loop itself. */
 void bide__loop_stop(struct bide_loop *loop);
 
 /* The first task has ended: tell the others to. */

@@ -13,6 +13,9 @@ struct bide__waiter bide__calling_back = BIDE__WAITER(bide__calling_back, "a cal
 _Noreturn static void __attribute__((noinline, cold)) refuse(const struct bide_task *self)
 {
     bide__assert(self->waiter == &bide__calling_back);
+    if (self == &self->loop->poster)
+        bide__misuse("a function that was posted to the loop would have to wait, which it must "
+                     "not; let it set a future, or spawn a task that waits");
     bide__misuse("a callback of on_done that runs in %s would have to wait, which it must not; let "
                  "it set a future, or spawn a task that waits",
                  bide__task_label(self).text);

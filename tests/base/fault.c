@@ -66,8 +66,11 @@ TEST(fault, calls_are_found_by_name)
     const char *names[] = {"alloc",        "mmap",      "munmap",     "madvise",      "mprotect",
                            "epoll_create", "epoll_ctl", "epoll_wait", "epoll_pwait2", "socket",
                            "bind",         "listen",    "accept",     "connect",      "recv",
-                           "send",         "shutdown",  "close",      "sockopt"};
-    const char *wrong[] = {"", "ALLOC", "allo", "alloc ", "count", "write"};
+                           "send",         "shutdown",  "close",      "sockopt",      "read",
+                           "write",        "pipe",      "splice",     "open",         "file",
+                           "eventfd",      "inotify",   "thread",     "clone",        "waitid",
+                           "kill",         "sigaction"};
+    const char *wrong[] = {"", "ALLOC", "allo", "alloc ", "count", "writev"};
 
     CHECK_EQ(sizeof names / sizeof names[0], BIDE__CALL_COUNT);
     for (int i = 0; i < BIDE__CALL_COUNT; i++)

@@ -37,6 +37,7 @@ typedef struct bide_options {
     size_t tasks_max;        /* spawns beyond so many living tasks fail; 0 for no limit */
     bool debug;              /* print failed detached tasks as well */
     bool no_overflow_report; /* install no SIGSEGV and SIGBUS handlers */
+    bool overflow_report;    /* install them for a loop of bide_loop_open, too */
     /* Called instead of printing a line on standard error; must not park. */
     void (*on_report)(const bide_report *, void *arg);
     void *report_arg;
