@@ -23,6 +23,7 @@
 #include <bide/io/stream.h>
 #include <bide/reactor/wait_fd.h>
 #include <bide/runtime/embed.h>
+#include <bide/runtime/offload.h>
 #include <bide/runtime/post.h>
 #include <bide/runtime/run.h>
 #include <bide/sched/local.h>

@@ -24,6 +24,7 @@
 #define spawn(...) bide_spawn(__VA_ARGS__)
 #define spawn_with(options, ...) bide_spawn_with(options, __VA_ARGS__)
 #define go(...) bide_go(__VA_ARGS__)
+#define offload(...) bide_offload(__VA_ARGS__)
 #define await(t) bide_await(t)
 #define await_for(t, ns, out) bide_await_for(t, ns, out)
 #define detach(t) bide_detach(t)

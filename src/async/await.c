@@ -17,9 +17,13 @@ struct bide__spawned bide__spawn(const bide_site *site, const bide_spawn_options
 {
     struct bide_loop *loop = bide__task_need("spawn")->loop;
     struct bide_task *task;
-    int err = options != NULL && options->bide__group != NULL
-                  ? bide__group_spawn(loop, site, options, run, frame_bytes, &task)
-                  : bide__task_spawn(loop, site, options, run, frame_bytes, &task);
+    int err;
+
+    if (options != NULL && options->bide__make != NULL)
+        return options->bide__make(site, options, run, frame_bytes);
+    err = options != NULL && options->bide__group != NULL
+              ? bide__group_spawn(loop, site, options, run, frame_bytes, &task)
+              : bide__task_spawn(loop, site, options, run, frame_bytes, &task);
 
     if (__builtin_expect(err < 0, 0)) {
         loop->spawn_error = err;
@@ -187,7 +191,7 @@ int bide__detach(uintptr_t handle)
     if (task->is_future) {
         bide__future_claim(task, "detach", NULL);
         bide__future_unclaim(task);
-        bide__future_drop(task);
+        bide__future_give_up(task);
         return 0;
     }
     bide__handle_refuse_second_owner(task, "detach", NULL);

@@ -148,6 +148,7 @@ uintptr_t bide__future_new(size_t bytes, unsigned width, const bide_site *site)
     future->task.canceled = 0;
     future->task.failure = 0;
     future->task.is_watched = false;
+    future->task.is_given_up = false;
     future->task.site = site;
     future->task.id = ++loop->next_id;
     return bide__handle_of(&future->task);
@@ -173,6 +174,16 @@ void bide__future_drop(struct bide_task *task)
     task->generation++;
     future->next_free = futures->free;
     futures->free = future;
+}
+
+void bide__future_give_up(struct bide_task *task)
+{
+    uint32_t generation = task->generation;
+
+    task->is_given_up = true;
+    bide__future_drop(task);
+    if (task->generation == generation)
+        task->is_given_up = false;
 }
 
 void bide__result_fail(void *result, unsigned width, int code)

@@ -27,4 +27,7 @@ void bide__future_unclaim(struct bide_task *future);
 /* Spend one handle. */
 void bide__future_drop(struct bide_task *future);
 
+/* The same by detach: what fulfils the future goes on when it can. */
+void bide__future_give_up(struct bide_task *future);
+
 #endif

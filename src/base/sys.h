@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -168,6 +170,28 @@ static inline void bide__sys_eventfd_ring(int fd)
         if (read(fd, &many, sizeof many) < 0 && errno != EAGAIN && errno != EINTR)
             break;
     errno = before;
+}
+
+/*
+ * Start a thread that nobody joins. Signals are for the program's own threads: all are blocked in
+ * it.
+ */
+static inline int bide__sys_thread(void *(*fn)(void *arg), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all, before;
+    int err;
+
+    BIDE__FAULT(BIDE__CALL_THREAD);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    err = pthread_create(&thread, &attr, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return -err;
 }
 
 static inline int bide__sys_socket(int family, int type)

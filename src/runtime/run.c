@@ -12,6 +12,7 @@
 
 #include "base/sys.h"
 #include "reactor/epoll.h"
+#include "runtime/pool.h"
 #include "runtime/post.h"
 #include "sched/report.h"
 #include "sched/task.h"
@@ -71,9 +72,11 @@ int bide__run_end(struct bide_loop *loop)
 {
     int err = bide__loop_run(loop);
 
+    bide__pool_stop(loop);
     bide__inbox_shut(loop);
     if (err == 0)
         err = bide__loop_run(loop); /* what the last posts have spawned */
+    bide__pool_free(loop);
     bide__loop_stop(loop);
     bide__loop_leave(loop);
     bide__inbox_forget(loop);

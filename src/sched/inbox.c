@@ -24,9 +24,14 @@ int bide__inbox_open(struct bide_loop *loop)
     return err;
 }
 
-void bide__inbox_hold(struct bide_loop *loop)
+void bide__inbox_keep(struct bide_loop *loop)
 {
     atomic_fetch_add_explicit(&loop->inbox.holders, 1, memory_order_relaxed);
+}
+
+void bide__inbox_hold(struct bide_loop *loop)
+{
+    bide__inbox_keep(loop);
     atomic_fetch_add(&loop->inbox.posters, 1);
 }
 

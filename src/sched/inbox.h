@@ -64,7 +64,8 @@ void bide__inbox_hold(struct bide_loop *loop);
 /* One fewer. */
 void bide__inbox_release(struct bide_loop *loop);
 
-/* One fewer who keeps the memory, without having been one who may post. The last frees the loop. */
+/* One more, and one fewer, who keeps the memory without being known to post. The last frees it. */
+void bide__inbox_keep(struct bide_loop *loop);
 void bide__inbox_forget(struct bide_loop *loop);
 
 /*
@@ -88,6 +89,11 @@ static inline bool bide__inbox_has(struct bide__inbox *inbox)
     const struct bide__post *head = atomic_load(&inbox->head);
 
     return head != NULL && head != &bide__inbox_shut_mark;
+}
+
+static inline bool bide__inbox_is_shut(struct bide__inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->head, memory_order_relaxed) == &bide__inbox_shut_mark;
 }
 
 /* The loop is about to wait. False when something came meanwhile: then it must not. */

@@ -229,14 +229,19 @@ bide_time bide__loop_due(struct bide_loop *loop)
  */
 static bool idle(struct bide_loop *loop, bide_time most)
 {
-    bide_time due;
-
     if (!is_watched(loop) && bide__wheel_next(&loop->timers) == BIDE_FOREVER)
         return false;
+    bide__loop_wait(loop, most);
+    return true;
+}
+
+void bide__loop_wait(struct bide_loop *loop, bide_time most)
+{
+    bide_time due;
+
     trim_stacks(loop, loop->polled_at);
     due = bide__loop_due(loop);
     poll(loop, due < most ? due : most);
-    return true;
 }
 
 /*

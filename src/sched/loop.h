@@ -56,6 +56,7 @@ struct bide_task {
     bool is_future : 1;    /* it has no coroutine: somebody else fulfils it (async/future.c) */
     bool is_generator : 1; /* its consumer drives it (async/generator.c) */
     bool is_member : 1;    /* a group owns it and hears of its failure (async/group.c) */
+    bool is_given_up : 1;  /* a future whose handle was detached: told to those who watch it */
     bool has_locals : 1;   /* `locals` counts; else it means nothing */
     uint32_t generation;   /* how many tasks the control block has served */
     struct bide_loop *loop;
@@ -101,6 +102,7 @@ struct bide_loop {
     bool tells_groups;       /* somebody works through groups_to_tell */
     struct bide_loop *outer; /* the loop that runs this one inside one of its tasks */
     void *io; /* what the host keeps for the io layer; NULL under a host without I/O */
+    struct bide__pool *pool;          /* NULL before the first job (runtime/pool.c) */
     struct bide__futures *futures;    /* NULL before the first (async/future.c) */
     struct bide__list groups_to_tell; /* their members are being cancelled (async/group.c) */
     struct bide__list at_stop;        /* of struct bide__at_stop */
@@ -150,6 +152,9 @@ void bide__loop_leave(struct bide_loop *loop);
  * so. False when every task has ended, or sleeps after a deadlock although it was told to end.
  */
 bool bide__loop_turn(struct bide_loop *loop, bide_time most);
+
+/* Wait until something happens, `most` at the latest, whether or not tasks live. */
+void bide__loop_wait(struct bide_loop *loop, bide_time most);
 
 /* Run until every task has ended. Returns 0, or -EDEADLK after a deadlock was reported. */
 int bide__loop_run(struct bide_loop *loop);

@@ -461,8 +461,8 @@ TEST(failing, bad_arguments_are_einval)
     CHECK_EQ(bide_test_fail("alloc", 1, 0, -ENOMEM), -EINVAL);
     CHECK_EQ(bide_test_fail("alloc", 1, 1, 0), -EINVAL);
     CHECK_EQ(bide_test_fail("alloc", 1, 1, ENOMEM), -EINVAL);
-    CHECK_EQ(bide_test_limit("read", 1), -EINVAL);
+    CHECK_EQ(bide_test_limit("reads", 1), -EINVAL);
     CHECK_EQ(bide_test_limit("mmap", 1), -EINVAL);
-    CHECK_EQ(bide_test_count("read"), -EINVAL);
+    CHECK_EQ(bide_test_count("reads"), -EINVAL);
     CHECK_EQ(bide_test_run(makes_pair, NULL, 0, NULL), 0);
 }

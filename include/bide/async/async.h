@@ -26,12 +26,6 @@
 #include <bide/base/time.h>
 #include <bide/sched/task.h>
 
-/* What a spawn gives back: the handle, and where the arguments go; both 0 when it failed. */
-struct bide__spawned {
-    uintptr_t handle;
-    void *frame;
-};
-
 /**
  * Spawn a task; name_spawn, which bide_async defines, is the way to do so.
  *
@@ -153,6 +147,10 @@ static inline void bide__deferred_run(struct bide__deferred *deferred)
     struct bide__deferred name __attribute__((cleanup(bide__deferred_run), unused)) = {            \
         (void (*)(void *))(void (*)(void))(function_),                                             \
         ((void)sizeof(__typeof__((function_)(argument_)) *), (void *)(argument_))}
+
+/* Of a BIDE__KIND: the bytes of the type, and its width when it is a signed integer, else 0. */
+#define BIDE__KIND_BYTES(kind) ((size_t)(kind) / 64u)
+#define BIDE__KIND_WIDTH(kind) ((kind) / 4u % 16u)
 
 #ifndef __cplusplus
 

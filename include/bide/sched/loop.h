@@ -10,6 +10,7 @@
 #define BIDE_SCHED_LOOP_H
 
 #include <bide/base/api.h>
+#include <bide/base/time.h>
 #include <bide/sched/task.h>
 
 /* What a loop has to tell that no return value says. */
@@ -20,7 +21,8 @@ enum bide_report_kind {
     BIDE_REPORT_DEADLOCK,     /* one a sleeping task: nothing is left that could wake it */
     BIDE_REPORT_LINGERING, /* seconds after it was told to end with the loop, a task still lives */
     BIDE_REPORT_ACCEPT, /* a listener backs off: no descriptor or memory for the next connection */
-    BIDE_REPORT_SEED,   /* bide_test_seeds found a seed under which the run fails */
+    BIDE_REPORT_JOB_DROPPED, /* the loop ended before an offloaded call had run, or had returned */
+    BIDE_REPORT_SEED,        /* bide_test_seeds found a seed under which the run fails */
 };
 
 typedef struct bide_report {
@@ -33,11 +35,20 @@ typedef struct bide_report {
 
 /* Choices for one loop; zero means the default. */
 typedef struct bide_options {
-    size_t stack_bytes;      /* usable stack of a task that asks for none of its own: 256 KiB */
-    size_t tasks_max;        /* spawns beyond so many living tasks fail; 0 for no limit */
-    bool debug;              /* print failed detached tasks as well */
-    bool no_overflow_report; /* install no SIGSEGV and SIGBUS handlers */
-    bool overflow_report;    /* install them for a loop of bide_loop_open, too */
+    size_t stack_bytes;        /* usable stack of a task that asks for none of its own: 256 KiB */
+    size_t tasks_max;          /* spawns beyond so many living tasks fail; 0 for no limit */
+    bool debug;                /* print failed detached tasks as well */
+    bool no_overflow_report;   /* install no SIGSEGV and SIGBUS handlers */
+    bool overflow_report;      /* install them for a loop of bide_loop_open, too */
+    unsigned threads_max;      /* for offloaded calls and files; 32 */
+    unsigned name_threads_max; /* for resolving names; 8 */
+    unsigned jobs_max;         /* that wait for a thread; who offloads more waits: 1,024 */
+    bide_time threads_idle_ns; /* after which an idle thread ends; 10 s */
+    /*
+     * How long the end of the loop waits for offloaded calls that nobody awaits; below 0 not at
+     * all. What has not run then never will, and each is reported. 5 s.
+     */
+    bide_time jobs_drain_ns;
     /* Called instead of printing a line on standard error; must not park. */
     void (*on_report)(const bide_report *, void *arg);
     void *report_arg;

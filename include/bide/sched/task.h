@@ -30,6 +30,12 @@ typedef struct bide_site {
 #define BIDE__SITE(text) {__FILE__, __LINE__, __func__, (text)}
 /* clang-format on */
 
+/* What a spawn gives back: the handle, and where the arguments go; both 0 when it failed. */
+struct bide__spawned {
+    uintptr_t handle;
+    void *frame;
+};
+
 /* Choices for one spawn; zero means the default. */
 typedef struct bide_spawn_options {
     size_t stack_bytes; /* usable stack; rounded up, to bide_stack_least at the least */
@@ -37,6 +43,10 @@ typedef struct bide_spawn_options {
     bool measure_stack; /* start on clean pages: bide_stack_peak then speaks of this task alone */
     struct bide_group *bide__group; /* set by spawn_in */
     struct bide__start *bide__start;
+    struct bide__offload *bide__offload; /* set by offload, with what is then made of the spawn: */
+    struct bide__spawned (*bide__make)(const bide_site *site,
+                                       const struct bide_spawn_options *options,
+                                       int (*run)(void *frame), size_t frame_bytes);
     unsigned bide__kind;
 } bide_spawn_options;
 
