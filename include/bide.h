@@ -20,6 +20,7 @@
 #include <bide/io/dial.h>
 #include <bide/io/listener.h>
 #include <bide/io/serve.h>
+#include <bide/io/signal.h>
 #include <bide/io/stream.h>
 #include <bide/reactor/wait_fd.h>
 #include <bide/runtime/embed.h>

@@ -294,7 +294,6 @@ static inline int bide__sys_shutdown(int fd, int how)
     return bide__sys_result(shutdown(fd, how));
 }
 
-/* Whatever it returns, the descriptor is gone (close(2)): so a failure on demand closes as well. */
 /* 0 for a number that is open, else -EBADF. */
 static inline int bide__sys_fd_check(int fd)
 {
@@ -302,6 +301,7 @@ static inline int bide__sys_fd_check(int fd)
     return bide__sys_result(fcntl(fd, F_GETFD)) < 0 ? -EBADF : 0;
 }
 
+/* Whatever it returns, the descriptor is gone (close(2)): so a failure on demand closes as well. */
 static inline int bide__sys_close(int fd)
 {
     int result = bide__sys_result(close(fd));

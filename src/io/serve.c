@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include <bide/sched/scope.h>
+#include <bide/sched/sleep.h>
 
 #include "io/listener.h"
 #include "io/stream.h"
@@ -64,6 +65,7 @@ static int connection_start(struct server *server, bide_stream *stream, size_t s
     if (err < 0)
         return err;
     task->is_detached = true;
+    task->is_drained = true;
     connection = task->frame;
     *connection = (struct connection){.task = task, .server = server, .stream = stream};
     bide__list_append(&server->connections, &connection->link);
@@ -102,6 +104,8 @@ static int serve_next(struct server *server)
  */
 static void drain(struct server *server, bide_time grace)
 {
+    if (bide__loop_here->drain_until != 0) /* of a shutdown, which knows better */
+        grace = bide__loop_here->drain_until - bide_now();
     bide_with_shield (grace < 0 ? 0 : grace) {
         while (server->count > 0 && wait_ended(server) != -ETIMEDOUT)
             ;

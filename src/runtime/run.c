@@ -64,6 +64,7 @@ int bide__run_begin(struct bide__host *host, void *io, int (*fn)(void *arg), voi
     }
     *(struct first *)task->frame = (struct first){loop, fn, arg, result};
     task->is_detached = true;
+    loop->first = task;
     *out = loop;
     return 0;
 }

@@ -125,11 +125,21 @@ static void cancel_living(struct bide_task *task, void *unused)
         bide__task_cancel(task, -ECANCELED);
 }
 
+/* In a shutdown: servers let their connections go on for a while. */
+static void cancel_undrained(struct bide_task *task, void *unused)
+{
+    if (!task->is_drained)
+        cancel_living(task, unused);
+}
+
 void bide__loop_end(struct bide_loop *loop)
 {
+    bide_time now = bide__loop_now(loop);
+
     loop->is_ending = true;
-    loop->linger_at = bide__time_after(bide__loop_now(loop), LINGER_TIME);
-    bide__loop_cancel_all(loop);
+    loop->linger_at =
+        bide__time_after(loop->drain_until > now ? loop->drain_until : now, LINGER_TIME);
+    bide__loop_each(loop, loop->drain_until > now ? cancel_undrained : cancel_living, NULL);
 }
 
 void bide__loop_cancel_all(struct bide_loop *loop)

@@ -56,6 +56,7 @@ struct bide_task {
     bool is_future : 1;    /* it has no coroutine: somebody else fulfils it (async/future.c) */
     bool is_generator : 1; /* its consumer drives it (async/generator.c) */
     bool is_member : 1;    /* a group owns it and hears of its failure (async/group.c) */
+    bool is_drained : 1;   /* its server cancels it when the loop ends (io/serve.c) */
     bool is_given_up : 1;  /* a future whose handle was detached: told to those who watch it */
     bool has_locals : 1;   /* `locals` counts; else it means nothing */
     uint32_t generation;   /* how many tasks the control block has served */
@@ -97,6 +98,10 @@ struct bide_loop {
     bide_options options;
     bide_stats stats; /* turns are counted at polls only: see bide_loop_stats */
     struct bide__overflow overflow;
+    struct bide_task *first; /* until is_ending */
+    bide_time drain_until;   /* a shutdown has begun: how long servers may drain; else 0 */
+    int shutdown_signal;     /* what began it */
+    bool has_shutdown;       /* a task waits for such a signal */
     bool is_ending;          /* the first task has ended, the others are told to */
     bool is_deadlocked;      /* reported once */
     bool tells_groups;       /* somebody works through groups_to_tell */

@@ -102,6 +102,7 @@ int bide__task_make(struct bide_loop *loop, const bide_site *site,
     task->is_watched = false;
     task->is_member = false;
     task->is_generator = false;
+    task->is_drained = false;
     task->has_locals = false;
     if (__builtin_expect(loop->current->has_locals, 0))
         bide__locals_share(loop->current, task);

@@ -20,7 +20,8 @@
  * the call returns when the last has ended.
  *
  * When the first task of a loop ends, all others are cancelled at once, handlers too: for a
- * graceful end, cancel and await the serving task before that.
+ * graceful end, cancel and await the serving task before that. In a shutdown (bide_shutdown_on) it
+ * drains in any case, and for the grace that was given there.
  *
  * @param listener  borrowed; it serves no more afterwards, and is still the caller's to close
  * @param handler   runs as a task, on a stack of options.stack_bytes
