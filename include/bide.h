@@ -23,6 +23,7 @@
 #include <bide/io/signal.h>
 #include <bide/io/stream.h>
 #include <bide/reactor/wait_fd.h>
+#include <bide/reactor/watch_fd.h>
 #include <bide/runtime/embed.h>
 #include <bide/runtime/offload.h>
 #include <bide/runtime/post.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wait_fd.h - wait for a descriptor that somebody else owns: another library's socket, an eventfd,
- * a pipe.
+ * a pipe. Many of them in one task: bide/reactor/watch_fd.h.
  */
 #ifndef BIDE_REACTOR_WAIT_FD_H
 #define BIDE_REACTOR_WAIT_FD_H
