@@ -18,6 +18,7 @@
 #include <bide/base/time.h>
 #include <bide/debug/watchdog.h>
 #include <bide/io/dial.h>
+#include <bide/io/inotify.h>
 #include <bide/io/listener.h>
 #include <bide/io/serve.h>
 #include <bide/io/signal.h>
