@@ -119,7 +119,7 @@ void *bide__await(uintptr_t handle, unsigned width, const bide_site *site)
         waiter.site = site;
         task->awaiter = &waiter;
         if (self->cancel_code != 0)
-            bide__task_cancel(task, -ECANCELED);
+            bide__task_cancel(task, self->cancel_code);
         bide__park(&waiter);
         bide__assert(task->state == BIDE__TASK_DONE);
     } else {

@@ -142,7 +142,7 @@ void bide__gen_next(uintptr_t handle, const void **value, const bide_site *site)
     task->awaiter = asker;
     generator->value = value;
     if (__builtin_expect(self->cancel_code != 0, 0))
-        bide__task_cancel(task, -ECANCELED);
+        bide__task_cancel(task, self->cancel_code);
     lay_down(asker, self);
     if (__builtin_expect(task->waiter != waiter_of(generator), 0)) {
         if (task == self)

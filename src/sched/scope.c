@@ -63,7 +63,7 @@ static void fire(bide_scope *scope, int code)
     bide__cancel_deliver(task);
     /* Asleep on another task: that one is told instead, and whoever it awaits. */
     if (task->cancel_code != 0 && task->waiter != NULL && task->waiter->passes_cancel)
-        bide__task_cancel(task->waiter->awaits, -ECANCELED);
+        bide__task_cancel(task->waiter->awaits, task->cancel_code);
 }
 
 static void deadline_passed(struct bide__timer *timer)

@@ -221,8 +221,8 @@ void bide__task_cancel(struct bide_task *task, int code)
         if (task->waiter != NULL && task->waiter->passes_cancel)
             awaited = task->waiter->awaits;
         bide__cancel_deliver(task);
-        task = task->cancel_code != 0 ? awaited : NULL;
-        code = -ECANCELED;
+        code = task->cancel_code;
+        task = code != 0 ? awaited : NULL;
     }
 }
 

@@ -463,7 +463,7 @@ static void cancels_owners(void)
 
     with_timeout (4) /* await passes it on to the owner, which tells its members */
         CHECK_EQ(await(spawn(has_group, 100, &code, &at)), 5);
-    CHECK_EQ(code, -ECANCELED);
+    CHECK_EQ(code, -ETIMEDOUT);
     CHECK_EQ(at, 7);
 
     owner = spawn(has_group, 100, &code, &at);

@@ -488,7 +488,7 @@ static void starts(void)
         CHECK_EQ(bide_now() - begin, 5);
         CHECK_EQ(g.failed, 0);
         with_timeout (2)
-            CHECK_EQ(start_in(&g, (int *)NULL, cleans_up_at_start, &ended), -ECANCELED);
+            CHECK_EQ(start_in(&g, (int *)NULL, cleans_up_at_start, &ended), -ETIMEDOUT);
         CHECK_EQ(bide_now() - begin, 11);
         CHECK_EQ(ended, 2);
         with_timeout (0) /* cancelled before it runs */

@@ -345,7 +345,8 @@ static inline int bide__failure_none(const void *result)
 
 /*
  * await(t): wait until the task has ended, and return its own result; the handle is spent. When the
- * caller is cancelled meanwhile, the cancel passes on to t, and what t then returns is the result.
+ * caller is cancelled meanwhile, the cancel passes on to t, with its reason (-ECANCELED, or
+ * -ETIMEDOUT of a deadline), and what t then returns is the result.
  * A second time, or NULL, aborts with one line. Awaiting oneself, or in a cycle of tasks that await
  * each other, prints the cycle, gives t up as detach does, and returns -EDEADLK; where the result
  * is no signed integer that could say so it aborts.
