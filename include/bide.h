@@ -17,6 +17,7 @@
 #include <bide/base/api.h>
 #include <bide/base/time.h>
 #include <bide/debug/watchdog.h>
+#include <bide/io/address.h>
 #include <bide/io/dial.h>
 #include <bide/io/inotify.h>
 #include <bide/io/listener.h>

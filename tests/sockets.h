@@ -66,13 +66,13 @@ static inline void stream_and_socket(int family, bide_stream **stream, int *plai
 /* A plain socket connected to an address in Bide's own text form; blocking. -1 when refused. */
 static inline int plain_dial(const char *text)
 {
-    struct bide__address addresses[BIDE__ADDRESSES_MOST];
+    bide_address addresses[BIDE__ADDRESSES_MOST];
     int number;
 
-    CHECK(bide__address_parse(text, addresses) > 0);
-    number = socket(addresses[0].is.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bide__address_parse(text, "tcp", addresses) > 0);
+    number = socket(addresses[0].bide__any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(number >= 0);
-    if (connect(number, &addresses[0].is.any, addresses[0].bytes) == 0)
+    if (connect(number, &addresses[0].bide__any, addresses[0].bide__bytes) == 0)
         return number;
     close(number);
     return -1;

@@ -26,24 +26,24 @@ static int parse_number(const char *text, uint16_t *number)
     return 0;
 }
 
-static struct bide__address v4_address(struct in_addr host, uint16_t port)
+static bide_address v4_address(struct in_addr host, uint16_t port)
 {
-    struct bide__address address = {.bytes = sizeof address.is.v4};
+    bide_address address = {.bide__bytes = sizeof address.bide__v4};
 
-    address.is.v4.sin_family = AF_INET;
-    address.is.v4.sin_addr = host;
-    address.is.v4.sin_port = htons(port);
+    address.bide__v4.sin_family = AF_INET;
+    address.bide__v4.sin_addr = host;
+    address.bide__v4.sin_port = htons(port);
     return address;
 }
 
-static struct bide__address v6_address(struct in6_addr host, uint32_t zone, uint16_t port)
+static bide_address v6_address(struct in6_addr host, uint32_t zone, uint16_t port)
 {
-    struct bide__address address = {.bytes = sizeof address.is.v6};
+    bide_address address = {.bide__bytes = sizeof address.bide__v6};
 
-    address.is.v6.sin6_family = AF_INET6;
-    address.is.v6.sin6_addr = host;
-    address.is.v6.sin6_scope_id = zone;
-    address.is.v6.sin6_port = htons(port);
+    address.bide__v6.sin6_family = AF_INET6;
+    address.bide__v6.sin6_addr = host;
+    address.bide__v6.sin6_scope_id = zone;
+    address.bide__v6.sin6_port = htons(port);
     return address;
 }
 
@@ -65,7 +65,7 @@ static int parse_zone(char *host, uint32_t *zone)
     return *zone == 0 ? -EINVAL : 0;
 }
 
-static int parse_v6(char *host, uint16_t port, struct bide__address *out)
+static int parse_v6(char *host, uint16_t port, bide_address *out)
 {
     struct in6_addr v6;
     uint32_t zone;
@@ -76,7 +76,7 @@ static int parse_v6(char *host, uint16_t port, struct bide__address *out)
     return 1;
 }
 
-static int parse_host(const char *host, uint16_t port, struct bide__address *out)
+static int parse_host(const char *host, uint16_t port, bide_address *out)
 {
     struct in_addr v4;
 
@@ -97,7 +97,7 @@ static int parse_host(const char *host, uint16_t port, struct bide__address *out
     return strpbrk(host, ": /") != NULL ? -EINVAL : -ENOENT;
 }
 
-static int parse_tcp(const char *text, struct bide__address *out)
+static int parse_port(const char *text, bide_address *out)
 {
     const char *colon = strrchr(text, ':');
     char host[HOST_BYTES];
@@ -122,35 +122,49 @@ static int parse_tcp(const char *text, struct bide__address *out)
 /*
  * unix(7): a path ends with a zero byte, an abstract name begins with one and is as long as it is.
  */
-static int parse_unix(const char *text, struct bide__address *out)
+static int parse_unix(const char *text, bide_address *out)
 {
     size_t length = strlen(text);
 
-    *out = (struct bide__address){.is.un.sun_family = AF_UNIX};
-    if (length == 0 || length >= sizeof out->is.un.sun_path)
+    *out = (bide_address){.bide__un.sun_family = AF_UNIX};
+    if (length == 0 || length >= sizeof out->bide__un.sun_path)
         return -EINVAL;
-    memcpy(out->is.un.sun_path, text, length);
-    out->bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    memcpy(out->bide__un.sun_path, text, length);
+    out->bide__bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
     if (text[0] == '@')
-        out->is.un.sun_path[0] = '\0';
+        out->bide__un.sun_path[0] = '\0';
     else
-        out->bytes++;
+        out->bide__bytes++;
     return 1;
 }
 
-int bide__address_parse(const char *text, struct bide__address out[BIDE__ADDRESSES_MOST])
+int bide__address_parse(const char *text, const char *scheme,
+                        bide_address out[BIDE__ADDRESSES_MOST])
 {
-    if (strncmp(text, "tcp://", 6) == 0)
-        return parse_tcp(text + 6, out);
+    size_t length = strlen(scheme);
+
+    if (strncmp(text, scheme, length) == 0 && strncmp(text + length, "://", 3) == 0)
+        return parse_port(text + length + 3, out);
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text + 5, out);
     return -EINVAL;
 }
 
-static int format_unix(const struct bide__address *address, char *text, size_t size)
+int bide_address_parse(const char *text, bide_address *address)
 {
-    int length = (int)address->bytes - (int)offsetof(struct sockaddr_un, sun_path);
-    const char *path = address->is.un.sun_path;
+    bide_address all[BIDE__ADDRESSES_MOST];
+    int count = bide__address_parse(text, strncmp(text, "udp:", 4) == 0 ? "udp" : "tcp", all);
+
+    if (count < 0)
+        return count;
+    *address = all[0];
+    return 0;
+}
+
+static int format_unix(const bide_address *address, char *text, size_t size)
+{
+    int length = (int)address->bide__bytes - (int)offsetof(struct sockaddr_un, sun_path);
+    const char *path = address->bide__un.sun_path;
 
     if (length <= 0)
         return snprintf(text, size, "unix:");
@@ -159,35 +173,109 @@ static int format_unix(const struct bide__address *address, char *text, size_t s
     return snprintf(text, size, "unix:%.*s", length, path);
 }
 
-static int format_v6(const struct bide__address *address, char *text, size_t size)
+static int format_v6(const struct sockaddr_in6 *v6, char *text, size_t size)
 {
     char host[INET6_ADDRSTRLEN];
-    const struct sockaddr_in6 *v6 = &address->is.v6;
 
     inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
     if (v6->sin6_scope_id != 0)
-        return snprintf(text, size, "tcp://[%s%%%u]:%u", host, v6->sin6_scope_id,
-                        ntohs(v6->sin6_port));
-    return snprintf(text, size, "tcp://[%s]:%u", host, ntohs(v6->sin6_port));
+        return snprintf(text, size, "[%s%%%u]:%u", host, v6->sin6_scope_id, ntohs(v6->sin6_port));
+    return snprintf(text, size, "[%s]:%u", host, ntohs(v6->sin6_port));
 }
 
-static int format_v4(const struct bide__address *address, char *text, size_t size)
+static int format_v4(const struct sockaddr_in *v4, char *text, size_t size)
 {
     char host[INET_ADDRSTRLEN];
 
-    inet_ntop(AF_INET, &address->is.v4.sin_addr, host, sizeof host);
-    return snprintf(text, size, "tcp://%s:%u", host, ntohs(address->is.v4.sin_port));
+    inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+    return snprintf(text, size, "%s:%u", host, ntohs(v4->sin_port));
 }
 
-int bide__address_format(const struct bide__address *address, char *text, size_t size)
+int bide_address_format(const bide_address *address, const char *scheme, char *text, size_t size)
 {
-    char whole[sizeof(struct sockaddr_un) + 16];
-    int length = address->is.any.sa_family == AF_UNIX    ? format_unix(address, whole, sizeof whole)
-                 : address->is.any.sa_family == AF_INET6 ? format_v6(address, whole, sizeof whole)
-                                                         : format_v4(address, whole, sizeof whole);
+    char place[sizeof(struct sockaddr_un) + 16];
+    size_t before = 0, length;
 
-    if ((size_t)length >= size)
+    switch (address->bide__bytes == 0 ? AF_UNSPEC : address->bide__any.sa_family) {
+    case AF_UNIX: scheme = NULL, length = (size_t)format_unix(address, place, sizeof place); break;
+    case AF_INET: length = (size_t)format_v4(&address->bide__v4, place, sizeof place); break;
+    case AF_INET6: length = (size_t)format_v6(&address->bide__v6, place, sizeof place); break;
+    default: return -EINVAL;
+    }
+    if (scheme != NULL)
+        before = strlen(scheme) + 3;
+    if (before >= size || length >= size - before)
         return -ENOSPC;
-    memcpy(text, whole, (size_t)length + 1);
+    if (scheme != NULL) {
+        memcpy(text, scheme, before - 3);
+        memcpy(text + before - 3, "://", 3);
+    }
+    memcpy(text + before, place, length + 1);
     return 0;
+}
+
+/* A path's zero byte may be there or not (unix(7)), and is no part of the name. */
+static size_t unix_name_bytes(const bide_address *address)
+{
+    size_t length = address->bide__bytes - offsetof(struct sockaddr_un, sun_path);
+    const char *path = address->bide__un.sun_path;
+
+    return length == 0 || path[0] == '\0' ? length : strnlen(path, length);
+}
+
+bool bide_address_equal(const bide_address *a, const bide_address *b)
+{
+    const struct sockaddr_in *v4 = &a->bide__v4;
+    const struct sockaddr_in6 *v6 = &a->bide__v6;
+
+    if (a->bide__bytes == 0 || b->bide__bytes == 0)
+        return a->bide__bytes == b->bide__bytes;
+    if (a->bide__any.sa_family != b->bide__any.sa_family)
+        return false;
+    if (a->bide__any.sa_family == AF_INET)
+        return v4->sin_port == b->bide__v4.sin_port &&
+               v4->sin_addr.s_addr == b->bide__v4.sin_addr.s_addr;
+    if (a->bide__any.sa_family == AF_INET6)
+        return v6->sin6_port == b->bide__v6.sin6_port &&
+               v6->sin6_scope_id == b->bide__v6.sin6_scope_id &&
+               memcmp(&v6->sin6_addr, &b->bide__v6.sin6_addr, sizeof v6->sin6_addr) == 0;
+    return unix_name_bytes(a) == unix_name_bytes(b) &&
+           memcmp(a->bide__un.sun_path, b->bide__un.sun_path, unix_name_bytes(a)) == 0;
+}
+
+uint16_t bide_address_port(const bide_address *address)
+{
+    if (address->bide__bytes == 0)
+        return 0;
+    return address->bide__any.sa_family == AF_INET    ? ntohs(address->bide__v4.sin_port)
+           : address->bide__any.sa_family == AF_INET6 ? ntohs(address->bide__v6.sin6_port)
+                                                      : 0;
+}
+
+int bide_address_from_sockaddr(const struct sockaddr *sockaddr, socklen_t bytes,
+                               bide_address *address)
+{
+    bide_address made = {.bide__bytes = bytes};
+    size_t least = sizeof(sa_family_t), most = sizeof made.bide__un;
+
+    if (bytes < least)
+        return -EINVAL;
+    if (sockaddr->sa_family == AF_INET)
+        least = most = sizeof made.bide__v4;
+    else if (sockaddr->sa_family == AF_INET6)
+        least = most = sizeof made.bide__v6;
+    else if (sockaddr->sa_family != AF_UNIX)
+        return -EAFNOSUPPORT;
+    if (bytes < least || bytes > most)
+        return -EINVAL;
+    memcpy(&made.bide__un, sockaddr, bytes);
+    *address = made;
+    return 0;
+}
+
+const struct sockaddr *bide_address_sockaddr(const bide_address *address, socklen_t *bytes)
+{
+    if (bytes != NULL)
+        *bytes = address->bide__bytes;
+    return &address->bide__any;
 }

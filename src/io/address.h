@@ -1,39 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * address.h - addresses as text and as the kernel's structs.
+ * address.h - what a text may stand for, beyond one address.
  *
- *      tcp://HOST:PORT     HOST is a.b.c.d, [IPv6] (%zone allowed), localhost, or nothing for any
+ *      SCHEME://HOST:PORT  HOST is a.b.c.d, [IPv6] (%zone allowed), localhost, or nothing for any
  *      unix:/path  unix:relative/path  unix:@abstract
  */
 #ifndef BIDE__IO_ADDRESS_H
 #define BIDE__IO_ADDRESS_H
 
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-struct bide__address {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_un un;
-    } is;
-    socklen_t bytes;
-};
+#include <bide/io/address.h>
 
 enum { BIDE__ADDRESSES_MOST = 2 };
 
 /*
  * Parse a text into the addresses it stands for, in the order in which to try them: localhost and
- * the empty host have two. Returns their number, -EINVAL (malformed) or -ENOENT (a name that is not
- * known here).
+ * the empty host have two. Of the schemes with ports only one is taken ("tcp"). Returns their
+ * number, -EINVAL (malformed) or -ENOENT (a name that is not known here).
  */
-int bide__address_parse(const char *text, struct bide__address out[BIDE__ADDRESSES_MOST]);
+int bide__address_parse(const char *text, const char *scheme,
+                        bide_address out[BIDE__ADDRESSES_MOST]);
 
-/* Write an address as text. Returns 0 or -ENOSPC. */
-int bide__address_format(const struct bide__address *address, char *text, size_t size);
+/*
+ * Set the length after the kernel has filled in an address of so many bytes, none for a Unix
+ * socket without a name.
+ */
+static inline void bide__address_came(bide_address *address, socklen_t bytes)
+{
+    if (bytes < sizeof(sa_family_t)) {
+        address->bide__any.sa_family = AF_UNIX;
+        bytes = sizeof(sa_family_t);
+    }
+    address->bide__bytes = bytes;
+}
+
+/* Whether it is a Unix address with a path, which has a file. */
+static inline bool bide__address_is_path(const bide_address *address)
+{
+    return address->bide__any.sa_family == AF_UNIX && address->bide__bytes > sizeof(sa_family_t) &&
+           address->bide__un.sun_path[0] != '\0';
+}
 
 #endif

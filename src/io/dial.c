@@ -22,12 +22,12 @@
  * Start to connect. Returns 0 when it is done already, -EINPROGRESS, or why it failed. Interrupted,
  * it goes on in the background or has not begun: asking again tells which.
  */
-static int connect_start(int number, const struct bide__address *address)
+static int connect_start(int number, const bide_address *address)
 {
     int err;
 
     do {
-        err = bide__sys_connect(number, &address->is.any, address->bytes);
+        err = bide__sys_connect(number, &address->bide__any, address->bide__bytes);
         if (err == -EAGAIN && (err = bide_sleep(QUEUE_FULL_PAUSE)) == 0)
             err = -EAGAIN;
     } while (err == -EAGAIN || err == -EINTR);
@@ -43,11 +43,10 @@ static int connect_finish(struct bide__epoll *epoll, int number)
     return err < 0 ? err : bide__sys_socket_error(number);
 }
 
-static int dial_address(struct bide__epoll *epoll, const struct bide__address *address,
-                        bide_stream **out)
+static int dial_address(struct bide__epoll *epoll, const bide_address *address, bide_stream **out)
 {
-    int number = bide__sys_socket(address->is.any.sa_family, SOCK_STREAM);
-    int family = address->is.any.sa_family, started, err;
+    int number = bide__sys_socket(address->bide__any.sa_family, SOCK_STREAM);
+    int family = address->bide__any.sa_family, started, err;
 
     if (number < 0)
         return number;
@@ -71,7 +70,7 @@ int bide_dial(const char *addr, bide_stream **out)
 {
     struct bide_task *self = bide__task_need("bide_dial");
     struct bide__epoll *epoll = bide__epoll_of(self->loop);
-    struct bide__address addresses[BIDE__ADDRESSES_MOST];
+    bide_address addresses[BIDE__ADDRESSES_MOST];
     bide_stream *stream = NULL;
     int count, err;
 
@@ -79,7 +78,7 @@ int bide_dial(const char *addr, bide_stream **out)
         return bide__cancel_seen(self);
     if (epoll == NULL)
         return -EOPNOTSUPP;
-    count = bide__address_parse(addr, addresses);
+    count = bide__address_parse(addr, "tcp", addresses);
     if (count < 0)
         return count;
     err = dial_address(epoll, &addresses[0], &stream);

@@ -44,18 +44,17 @@ static bool is_open(const bide_listener *listener)
     return !listener->is_closed && listener->fd->generation == listener->generation;
 }
 
-static int set_options(int number, const struct bide__address *address,
-                       const bide_listen_options *options)
+static int set_options(int number, const bide_address *address, const bide_listen_options *options)
 {
     int err = 0;
 
-    if (address->is.any.sa_family == AF_UNIX)
+    if (address->bide__any.sa_family == AF_UNIX)
         return 0;
     /* A restarted server may use the port while connections of the former one linger (tcp(7)). */
     err = bide__sys_setsockopt(number, SOL_SOCKET, SO_REUSEADDR, 1);
     if (err == 0 && options->reuse_port)
         err = bide__sys_setsockopt(number, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (err == 0 && address->is.any.sa_family == AF_INET6)
+    if (err == 0 && address->bide__any.sa_family == AF_INET6)
         err = bide__sys_setsockopt(number, IPPROTO_IPV6, IPV6_V6ONLY, options->v6_only);
     /* Accepted sockets inherit it: one call instead of one a connection. */
     if (err == 0 && !options->nagle)
@@ -67,40 +66,35 @@ static int set_options(int number, const struct bide__address *address,
  * A path that nobody serves any more: its socket refuses to connect. So does what is no socket at
  * all, and a file of somebody's must stay.
  */
-static bool is_stale(const struct bide__address *address)
+static bool is_stale(const bide_address *address)
 {
     struct stat status;
     int number, err;
 
-    if (lstat(address->is.un.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+    if (lstat(address->bide__un.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
         return false;
     number = bide__sys_socket(AF_UNIX, SOCK_STREAM);
     if (number < 0)
         return false;
-    err = bide__sys_connect(number, &address->is.any, address->bytes);
+    err = bide__sys_connect(number, &address->bide__any, address->bide__bytes);
     bide__sys_close(number);
     return err == -ECONNREFUSED;
 }
 
-static bool is_path(const struct bide__address *address)
+static int bind_address(int number, const bide_address *address)
 {
-    return address->is.any.sa_family == AF_UNIX && address->is.un.sun_path[0] != '\0';
-}
+    int err = bide__sys_bind(number, &address->bide__any, address->bide__bytes);
 
-static int bind_address(int number, const struct bide__address *address)
-{
-    int err = bide__sys_bind(number, &address->is.any, address->bytes);
-
-    if (err != -EADDRINUSE || !is_path(address) || !is_stale(address))
+    if (err != -EADDRINUSE || !bide__address_is_path(address) || !is_stale(address))
         return err;
-    unlink(address->is.un.sun_path);
-    return bide__sys_bind(number, &address->is.any, address->bytes);
+    unlink(address->bide__un.sun_path);
+    return bide__sys_bind(number, &address->bide__any, address->bide__bytes);
 }
 
 /* A listening socket. */
-static int open_socket(const struct bide__address *address, const bide_listen_options *options)
+static int open_socket(const bide_address *address, const bide_listen_options *options)
 {
-    int number = bide__sys_socket(address->is.any.sa_family, SOCK_STREAM);
+    int number = bide__sys_socket(address->bide__any.sa_family, SOCK_STREAM);
     int err;
 
     if (number < 0)
@@ -112,8 +106,8 @@ static int open_socket(const struct bide__address *address, const bide_listen_op
         err = bide__sys_listen(number, options->backlog > 0 ? options->backlog : BACKLOG);
         if (err == 0)
             return number;
-        if (is_path(address))
-            unlink(address->is.un.sun_path);
+        if (bide__address_is_path(address))
+            unlink(address->bide__un.sun_path);
     }
     bide__sys_close(number);
     return err;
@@ -170,14 +164,14 @@ int bide_listen(const char *addr, const bide_listen_options *options, bide_liste
 {
     static const bide_listen_options none;
     struct bide__epoll *epoll = bide__epoll_of(bide__loop_need("bide_listen"));
-    struct bide__address addresses[BIDE__ADDRESSES_MOST];
+    bide_address addresses[BIDE__ADDRESSES_MOST];
     int number = -EINVAL, count, tried = 0, err;
 
     if (epoll == NULL)
         return -EOPNOTSUPP;
     if (options == NULL)
         options = &none;
-    count = bide__address_parse(addr, addresses);
+    count = bide__address_parse(addr, "tcp", addresses);
     if (count < 0)
         return count;
     do
@@ -185,15 +179,15 @@ int bide_listen(const char *addr, const bide_listen_options *options, bide_liste
     while (number < 0 && number != -EADDRINUSE && ++tried < count);
     if (number < 0)
         return number;
-    err = listener_make(epoll, number, addresses[tried].is.any.sa_family, options, out);
+    err = listener_make(epoll, number, addresses[tried].bide__any.sa_family, options, out);
     if (err < 0) {
         bide__sys_close(number);
-        if (is_path(&addresses[tried]))
-            unlink(addresses[tried].is.un.sun_path);
+        if (bide__address_is_path(&addresses[tried]))
+            unlink(addresses[tried].bide__un.sun_path);
         return err;
     }
-    if (is_path(&addresses[tried]))
-        remember_path(*out, addresses[tried].is.un.sun_path);
+    if (bide__address_is_path(&addresses[tried]))
+        remember_path(*out, addresses[tried].bide__un.sun_path);
     return 0;
 }
 

@@ -184,13 +184,26 @@ int bide_stream_set_keepalive(bide_stream *stream, bide_time idle, bide_time eve
     return err;
 }
 
+int bide__socket_name(int number, bool of_peer, bide_address *out)
+{
+    bide_address address = {.bide__bytes = 0};
+    socklen_t bytes = sizeof address.bide__un;
+    int err = of_peer ? bide__sys_peer_name(number, &address.bide__any, &bytes)
+                      : bide__sys_socket_name(number, &address.bide__any, &bytes);
+
+    if (err < 0)
+        return err;
+    bide__address_came(&address, bytes);
+    *out = address;
+    return 0;
+}
+
 int bide__socket_address(int number, bool of_peer, char *text, size_t size)
 {
-    struct bide__address address = {.bytes = sizeof address.is};
-    int err = of_peer ? bide__sys_peer_name(number, &address.is.any, &address.bytes)
-                      : bide__sys_socket_name(number, &address.is.any, &address.bytes);
+    bide_address address;
+    int err = bide__socket_name(number, of_peer, &address);
 
-    return err < 0 ? err : bide__address_format(&address, text, size);
+    return err < 0 ? err : bide_address_format(&address, "tcp", text, size);
 }
 
 int bide_stream_local_address(bide_stream *stream, char *text, size_t size)

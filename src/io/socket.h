@@ -15,7 +15,10 @@
  */
 int bide__socket_stream(struct bide__epoll *epoll, int number, int family, bide_stream **out);
 
-/* The socket's own address, or the peer's, as text. Returns 0 or a negative errno. */
+/* The socket's own address, or the peer's. Returns 0 or a negative errno. */
+int bide__socket_name(int number, bool of_peer, bide_address *out);
+
+/* The same of a connected or listening socket, as text. */
 int bide__socket_address(int number, bool of_peer, char *text, size_t size);
 
 #endif

@@ -18,8 +18,6 @@
 
 enum { BIDE__STREAM_LIMIT = 64 * 1024 };
 
-struct bide__address;
-
 struct bide__stream_ops {
     /* Read at least one byte: their number, 0 at the end, or an error. Parks. */
     ssize_t (*read)(bide_stream *stream, void *buf, size_t bytes);

@@ -365,15 +365,15 @@ static int fills_backlog(void *arg)
     const char *address = own_path();
     bide_listener *listener;
     bide_stream *stream;
-    struct bide__address parsed[BIDE__ADDRESSES_MOST];
+    bide_address parsed[BIDE__ADDRESSES_MOST];
     int plain[8], queued = 0;
 
     (void)arg;
     CHECK_EQ(bide_listen(address, &options, &listener), 0);
-    CHECK_EQ(bide__address_parse(address, parsed), 1);
+    CHECK_EQ(bide__address_parse(address, "tcp", parsed), 1);
     for (int i = 0; i < 8; i++) {
         plain[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        queued += connect(plain[i], &parsed[0].is.any, parsed[0].bytes) == 0;
+        queued += connect(plain[i], &parsed[0].bide__any, parsed[0].bide__bytes) == 0;
     }
     CHECK(queued >= 2 && queued <= 3); /* the kernel takes one more than it was told */
     for (int i = 0; i < queued; i++) {
