@@ -8,12 +8,12 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <bide/sched/sleep.h>
 
 #include "base/sys.h"
 #include "io/socket.h"
+#include "io/unix_path.h"
 #include "sched/report.h"
 
 enum { BACKLOG = 4096 };
@@ -34,9 +34,7 @@ struct bide_listener {
     bool is_short; /* of descriptors or memory; said so, and not yet caught up with the queue */
     struct bide__list resting; /* tasks that wait on the listener's behalf, but not for its queue */
     bide_listen_options options;
-    char path[sizeof(struct sockaddr_un)]; /* to be removed on closing; "" for none */
-    dev_t path_device;                     /* of the socket file that was made there */
-    ino_t path_inode;
+    struct bide__unix_path path; /* to be removed on closing */
 };
 
 static bool is_open(const bide_listener *listener)
@@ -62,35 +60,6 @@ static int set_options(int number, const bide_address *address, const bide_liste
     return err;
 }
 
-/*
- * A path that nobody serves any more: its socket refuses to connect. So does what is no socket at
- * all, and a file of somebody's must stay.
- */
-static bool is_stale(const bide_address *address)
-{
-    struct stat status;
-    int number, err;
-
-    if (lstat(address->bide__un.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
-        return false;
-    number = bide__sys_socket(AF_UNIX, SOCK_STREAM);
-    if (number < 0)
-        return false;
-    err = bide__sys_connect(number, &address->bide__any, address->bide__bytes);
-    bide__sys_close(number);
-    return err == -ECONNREFUSED;
-}
-
-static int bind_address(int number, const bide_address *address)
-{
-    int err = bide__sys_bind(number, &address->bide__any, address->bide__bytes);
-
-    if (err != -EADDRINUSE || !bide__address_is_path(address) || !is_stale(address))
-        return err;
-    unlink(address->bide__un.sun_path);
-    return bide__sys_bind(number, &address->bide__any, address->bide__bytes);
-}
-
 /* A listening socket. */
 static int open_socket(const bide_address *address, const bide_listen_options *options)
 {
@@ -101,7 +70,7 @@ static int open_socket(const bide_address *address, const bide_listen_options *o
         return number;
     err = set_options(number, address, options);
     if (err == 0)
-        err = bind_address(number, address);
+        err = bide__unix_path_bind(number, SOCK_STREAM, address);
     if (err == 0) {
         err = bide__sys_listen(number, options->backlog > 0 ? options->backlog : BACKLOG);
         if (err == 0)
@@ -138,28 +107,6 @@ static int listener_make(struct bide__epoll *epoll, int number, int family,
     return 0;
 }
 
-static void remember_path(bide_listener *listener, const char *path)
-{
-    struct stat status;
-
-    if (lstat(path, &status) < 0)
-        return; /* somebody was quick to take it away */
-    strcpy(listener->path, path);
-    listener->path_device = status.st_dev;
-    listener->path_inode = status.st_ino;
-}
-
-/* Remove the socket file, unless another one has taken its place. */
-static void remove_path(bide_listener *listener)
-{
-    struct stat status;
-
-    if (listener->path[0] != '\0' && lstat(listener->path, &status) == 0 &&
-        status.st_dev == listener->path_device && status.st_ino == listener->path_inode)
-        unlink(listener->path);
-    listener->path[0] = '\0';
-}
-
 int bide_listen(const char *addr, const bide_listen_options *options, bide_listener **out)
 {
     static const bide_listen_options none;
@@ -186,8 +133,7 @@ int bide_listen(const char *addr, const bide_listen_options *options, bide_liste
             unlink(addresses[tried].bide__un.sun_path);
         return err;
     }
-    if (bide__address_is_path(&addresses[tried]))
-        remember_path(*out, addresses[tried].bide__un.sun_path);
+    bide__unix_path_remember(&(*out)->path, &addresses[tried]);
     return 0;
 }
 
@@ -308,7 +254,7 @@ void bide__listener_stop(bide_listener *listener)
 {
     bide__wake_all(&listener->resting, -EBADF);
     /* While the socket still is served, so that no other server has taken the path over yet. */
-    remove_path(listener);
+    bide__unix_path_remove(&listener->path);
     if (listener->fd->generation == listener->generation &&
         bide__fd_close(listener->epoll, listener->fd))
         bide__sys_close(listener->number);
