@@ -18,6 +18,7 @@
 #include <bide/base/time.h>
 #include <bide/debug/watchdog.h>
 #include <bide/io/address.h>
+#include <bide/io/datagram.h>
 #include <bide/io/dial.h>
 #include <bide/io/inotify.h>
 #include <bide/io/listener.h>

@@ -47,21 +47,26 @@ static bide_address v6_address(struct in6_addr host, uint32_t zone, uint16_t por
     return address;
 }
 
+uint32_t bide__address_interface(const char *text)
+{
+    uint32_t index = if_nametoindex(text);
+    uint16_t number;
+
+    return index == 0 && parse_number(text, &number) == 0 ? number : index;
+}
+
 /*
  * The part after '%' in a link-local address: an interface's name or number (RFC 4007, section 11).
  */
 static int parse_zone(char *host, uint32_t *zone)
 {
     char *percent = strchr(host, '%');
-    uint16_t number;
 
     *zone = 0;
     if (percent == NULL)
         return 0;
     *percent = '\0';
-    *zone = if_nametoindex(percent + 1);
-    if (*zone == 0 && parse_number(percent + 1, &number) == 0)
-        *zone = number;
+    *zone = bide__address_interface(percent + 1);
     return *zone == 0 ? -EINVAL : 0;
 }
 

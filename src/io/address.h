@@ -20,6 +20,9 @@ enum { BIDE__ADDRESSES_MOST = 2 };
 int bide__address_parse(const char *text, const char *scheme,
                         bide_address out[BIDE__ADDRESSES_MOST]);
 
+/* The number of an interface, given by its name or as a number in text; 0 for neither. */
+uint32_t bide__address_interface(const char *text);
+
 /*
  * Set the length after the kernel has filled in an address of so many bytes, none for a Unix
  * socket without a name.
