@@ -16,14 +16,13 @@
 #include <bide.h>
 
 #include <limits.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "bench.h"
 #include "calls.h"
 #include "load.h"
+#include "processes.h"
 #include "raw_echo.h"
 
 enum { COUNTS = 3, COUNTED_CONNECTIONS = 100, MARK = 'M', BUSY_PERCENT = 80 };
@@ -32,58 +31,6 @@ static const int connection_counts[COUNTS] = {1, 100, 1000};
 static int pairs = 9;
 static double slice_seconds = 1;
 static long counted_messages = 20000;
-
-/* The cores of the servers and the load; -1 where there are not two. */
-static int server_core = -1, load_core = -1;
-
-static void choose_cores(void)
-{
-    cpu_set_t allowed;
-
-    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0 || CPU_COUNT(&allowed) < 2)
-        return;
-    for (int core = 0; core < CPU_SETSIZE && load_core < 0; core++) {
-        if (!CPU_ISSET((size_t)core, &allowed))
-            continue;
-        if (server_core < 0)
-            server_core = core;
-        else
-            load_core = core;
-    }
-}
-
-/* A child that ends with this process, on its core. */
-static pid_t fork_pinned(int core)
-{
-    pid_t child;
-
-    fflush(stdout);
-    child = fork();
-    if (child < 0)
-        bench_die("fork");
-    if (child > 0)
-        return child;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (core >= 0) {
-        cpu_set_t one;
-        CPU_ZERO(&one);
-        CPU_SET((size_t)core, &one);
-        sched_setaffinity(0, sizeof one, &one);
-    }
-    return 0;
-}
-
-static void read_all(int fd, void *to, size_t bytes)
-{
-    if (read(fd, to, bytes) != (ssize_t)bytes)
-        bench_die("a process of the benchmark ended");
-}
-
-static void write_all(int fd, const void *from, size_t bytes)
-{
-    if (write(fd, from, bytes) != (ssize_t)bytes)
-        bench_die("a process of the benchmark ended");
-}
 
 /* The servers. A marked message begins or ends the counting of system calls. */
 
@@ -124,7 +71,7 @@ static int bide_server(void *arg)
     if (err < 0)
         return err;
     port = atoi(strrchr(address, ':') + 1);
-    write_all(start->port_to, &port, sizeof port);
+    bench_write_all(start->port_to, &port, sizeof port);
     return bide_serve(listener, echo, start->is_counted ? start : NULL);
 }
 
@@ -136,7 +83,7 @@ static int raw_server(void *arg)
 
     if (start->is_counted)
         server.on_message = look_for_mark;
-    write_all(start->port_to, &port, sizeof port);
+    bench_write_all(start->port_to, &port, sizeof port);
     raw_run(&server);
 }
 
@@ -166,7 +113,7 @@ static struct process start_server(int which, bool is_counted)
 
     if (pipe(ends) < 0)
         bench_die("pipe");
-    process.pid = fork_pinned(server_core);
+    process.pid = bench_fork_pinned(bench_server_core);
     if (process.pid == 0) {
         struct start start = {.port_to = ends[1], .is_counted = is_counted};
         close(ends[0]);
@@ -180,7 +127,7 @@ static struct process start_server(int which, bool is_counted)
         process.socket = ends[0];
         return process;
     }
-    read_all(ends[0], &process.port, sizeof process.port);
+    bench_read_all(ends[0], &process.port, sizeof process.port);
     close(ends[0]);
     return process;
 }
@@ -209,7 +156,7 @@ static void be_load(int socket, const int *ports, int connections)
         load_connect(&loads[i], ports[i], connections);
     while (read(socket, &order, sizeof order) == sizeof order) {
         struct load_result result = load_run(&loads[order.server], order.seconds, LONG_MAX);
-        write_all(socket, &result, sizeof result);
+        bench_write_all(socket, &result, sizeof result);
     }
     _exit(0);
 }
@@ -221,7 +168,7 @@ static struct process start_load(const int *ports, int connections)
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
         bench_die("socketpair");
-    process.pid = fork_pinned(load_core);
+    process.pid = bench_fork_pinned(bench_load_core);
     if (process.pid == 0) {
         close(ends[0]);
         be_load(ends[1], ports, connections);
@@ -229,17 +176,6 @@ static struct process start_load(const int *ports, int connections)
     close(ends[1]);
     process.socket = ends[0];
     return process;
-}
-
-/* User and system time of a process. */
-static double cpu_seconds(pid_t pid)
-{
-    struct timespec t;
-    clockid_t clock;
-
-    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) < 0)
-        return NAN;
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* User time alone, as the kernel samples it: coarse, so only for sums of slices. */
@@ -280,13 +216,13 @@ static void run_slice(const struct process *load, const struct process *server, 
 {
     struct order order = {.server = which, .seconds = seconds};
     struct load_result result;
-    double cpu = cpu_seconds(server->pid);
+    double cpu = bench_cpu_seconds(server->pid);
 
-    write_all(load->socket, &order, sizeof order);
-    read_all(load->socket, &result, sizeof result);
+    bench_write_all(load->socket, &order, sizeof order);
+    bench_read_all(load->socket, &result, sizeof result);
     if (sample < 0)
         return;
-    cpu = cpu_seconds(server->pid) - cpu;
+    cpu = bench_cpu_seconds(server->pid) - cpu;
     figures->rate[sample] = result.messages / result.seconds;
     figures->cpu_us[sample] = cpu * 1e6 / result.messages;
     figures->busy[sample] = cpu * 100 / result.seconds;
@@ -334,7 +270,7 @@ static void be_counted_load(int port_from)
     static struct load all, mark;
     int port;
 
-    read_all(port_from, &port, sizeof port);
+    bench_read_all(port_from, &port, sizeof port);
     load_connect(&all, port, COUNTED_CONNECTIONS);
     load_connect(&mark, port, 1);
     mark.message[0] = MARK;
@@ -348,7 +284,7 @@ static void be_counted_load(int port_from)
 static void count_calls(int which)
 {
     struct process server = start_server(which, true);
-    pid_t load = fork_pinned(load_core);
+    pid_t load = bench_fork_pinned(bench_load_core);
 
     if (load == 0)
         be_counted_load(server.socket);
@@ -477,11 +413,11 @@ int main(void)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    choose_cores();
+    bench_choose_cores();
     printf("Echo: TCP on loopback, %d-byte messages, one under way on each connection; server and\n"
            "load on %s; %d pairs of slices of %g s, raw and bide in turn;\n"
            "CPU (all, and user alone) in us of the server a message, latencies in us.\n",
-           LOAD_MESSAGE_BYTES, load_core >= 0 ? "a core each" : "the same core", pairs,
+           LOAD_MESSAGE_BYTES, bench_load_core >= 0 ? "a core each" : "the same core", pairs,
            slice_seconds);
     printf("%5s %-10s %9s %9s %9s %7s %7s %5s %8s %8s\n", "conns", "server", "median/s", "least",
            "most", "CPU", "user", "busy%", "p50", "p99");
