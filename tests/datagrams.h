@@ -10,6 +10,7 @@
 #include <bide/short.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,15 +64,17 @@ static inline void close_both(bide_datagram *ends[2])
     bide_datagram_close(ends[1]);
 }
 
-/* How many datagrams are waiting; takes them. */
-static inline int drain(bide_datagram *datagram)
+/* Take so many datagrams, which have been sent; there are no more. */
+static inline void drain(bide_datagram *datagram, int expected)
 {
+    struct pollfd readable = {.fd = bide_datagram_fd(datagram), .events = POLLIN};
     char buf[64];
-    int count = 0;
 
-    while (recv(bide_datagram_fd(datagram), buf, sizeof buf, MSG_DONTWAIT) >= 0)
-        count++;
-    return count;
+    for (int i = 0; i < expected; i++) {
+        CHECK_EQ(poll(&readable, 1, 10000), 1);
+        CHECK(recv(readable.fd, buf, sizeof buf, MSG_DONTWAIT) >= 0);
+    }
+    CHECK(recv(readable.fd, buf, sizeof buf, MSG_DONTWAIT) < 0);
 }
 
 #endif

@@ -112,7 +112,7 @@ static int fills_unix_queue(void *arg)
     }
     for (int i = 1; i < SENDERS; i++)
         CHECK_EQ(await(senders[i]), 0);
-    CHECK_EQ(drain(server), 0); /* none twice */
+    drain(server, 0); /* none twice */
 
     /* And closing wakes them all. */
     for (int i = 0; i < SENDERS; i++) {
@@ -123,7 +123,7 @@ static int fills_unix_queue(void *arg)
     bide_datagram_close(client);
     for (int i = 0; i < SENDERS; i++)
         CHECK_EQ(await(senders[i]), -EBADF);
-    CHECK_EQ(drain(server), sent[0] + sent[1] + sent[2]);
+    drain(server, sent[0] + sent[1] + sent[2]);
     bide_datagram_close(server);
     return 0;
 }
@@ -160,12 +160,12 @@ static int fails_and_waits(void *arg)
     CHECK_EQ(bide_yield(), 0);
     cancel(sender);
     CHECK_EQ(await(sender), -ECANCELED);
-    CHECK_EQ(drain(ends[1]), 0);
+    drain(ends[1], 0);
     with_timeout (-1) {
         CHECK_EQ(bide_datagram_send(ends[0], "a", 1, NULL), -ETIMEDOUT);
         CHECK_EQ(bide_datagram_recv(ends[1], buf, 1, NULL), -ETIMEDOUT);
     }
-    CHECK_EQ(drain(ends[1]), 0);
+    drain(ends[1], 0);
     /* A receiver that is cancelled while a datagram comes loses none, in both orders. */
     for (int order = 0; order < 2; order++) {
         ssize_t got;
@@ -178,8 +178,8 @@ static int fails_and_waits(void *arg)
             CHECK_EQ(bide_sleep(BIDE_MS(1)), 0);
         cancel(reader);
         got = await(reader);
-        CHECK_EQ(got, order == 0 ? -ECANCELED : 3);
-        CHECK_EQ(drain(ends[1]), order == 0);
+        CHECK(got == -ECANCELED || (order == 1 && got == 3));
+        drain(ends[1], got != 3);
     }
     close_both(ends);
     return 0;

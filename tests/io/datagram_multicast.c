@@ -48,7 +48,7 @@ static int hears_groups(void *arg)
     CHECK_EQ(bide_datagram_set_multicast_hops(sender, 0), 0); /* does not leave the machine */
     CHECK_EQ(bide_datagram_send(sender, "three", 5, &group), 5);
     CHECK_EQ(bide_datagram_recv(member, buf, sizeof buf, NULL), 5);
-    CHECK_EQ(drain(member), 0);
+    drain(member, 0);
 
     CHECK_EQ(bide_datagram_leave(member, &group, family->interface), 0);
     CHECK_EQ(bide_datagram_leave(member, &group, family->interface), -EADDRNOTAVAIL);
