@@ -195,6 +195,50 @@ TEST(datagram_life, cancel_and_interruption_lose_nothing)
         CHECK_EQ(run(fails_and_waits, (void *)pairs[i]), 0);
 }
 
+static async(int, stands_by, int *, turns)
+{
+    while (bide_yield() == 0)
+        ++*turns;
+    return 0;
+}
+
+static int never_waits(void *arg)
+{
+    bide_datagram *ends[2];
+    bide_message message;
+    char buf[8];
+    int turns = 0;
+
+    datagram_pair(arg, ends);
+    task(int) bystander = spawn(stands_by, &turns);
+    for (int i = 0; i < 1000; i++) {
+        CHECK_EQ(bide_datagram_send(ends[0], "abc", 3, NULL), 3);
+        CHECK_EQ(bide_datagram_recv(ends[1], buf, sizeof buf, NULL), 3);
+        message = (bide_message){.buf = buf, .size = sizeof buf, .bytes = 3};
+        CHECK_EQ(bide_datagram_send_many(ends[0], &message, 1), 1);
+        CHECK_EQ(bide_datagram_recv_many(ends[1], &message, 1), 1);
+    }
+    CHECK(turns >= 4000 / 64);
+    turns = 0;
+    for (int i = 0; i < 1000; i++) /* nor does who ignores an error keep the others waiting */
+        CHECK_EQ(bide_datagram_send_many(ends[0], &message, -1), -EINVAL);
+    CHECK(turns >= 1000 / 64);
+    cancel(bystander);
+    CHECK_EQ(await(bystander), 0);
+    close_both(ends);
+    return 0;
+}
+
+/*
+ * Goal:   a task whose calls never have to wait leaves turns to the others.
+ * Method: a bystander that counts its turns.
+ */
+TEST(datagram_life, calls_that_do_not_wait_leave_turns)
+{
+    for (int i = 0; i < PAIRS; i++)
+        CHECK_EQ(run(never_waits, (void *)pairs[i]), 0);
+}
+
 static int closes_twice(void *arg)
 {
     bide_datagram *datagram = opened("unix:", NULL);
