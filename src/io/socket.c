@@ -15,10 +15,7 @@
 
 struct socket {
     bide_stream stream;
-    struct bide__epoll *epoll;
-    struct bide__fd *fd;
-    int number;
-    uint32_t generation; /* of the registration: another one in fd is not ours */
+    struct bide__endpoint end;
     bool is_unix;
 };
 
@@ -27,16 +24,15 @@ static struct socket *socket_of(bide_stream *stream)
     return BIDE__CONTAINER(stream, struct socket, stream);
 }
 
-/* The descriptor still is this stream's: not closed, neither by us nor behind our back. */
 static bool is_open(const struct socket *socket)
 {
-    return socket->fd->generation == socket->generation;
+    return bide__endpoint_is_open(&socket->end);
 }
 
 static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
 {
     struct socket *socket = socket_of(stream);
-    struct bide__fd *fd = socket->fd;
+    struct bide__fd *fd = socket->end.fd;
 
     bytes = bide__sys_recv_most(bytes);
     while (is_open(socket)) {
@@ -46,8 +42,8 @@ static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
         int err;
 
         if (seen != 0)
-            got = socket->is_unix ? bide__sys_recv_unix(socket->number, buf, bytes, &is_cut)
-                                  : bide__sys_recv(socket->number, buf, bytes);
+            got = socket->is_unix ? bide__sys_recv_unix(socket->end.number, buf, bytes, &is_cut)
+                                  : bide__sys_recv(socket->end.number, buf, bytes);
         if (got > 0 && (size_t)got < bytes && !is_cut && !fd->reads_on &&
             fd->ready[BIDE__IN] == seen)
             fd->ready[BIDE__IN] = 0;
@@ -55,7 +51,7 @@ static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
             continue;
         if (got != -EAGAIN)
             return got;
-        err = bide__fd_wait(socket->epoll, fd, BIDE__IN, seen, "read");
+        err = bide__fd_wait(socket->end.epoll, fd, BIDE__IN, seen, "read");
         if (err < 0)
             return err;
     }
@@ -65,7 +61,7 @@ static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
 static ssize_t socket_write(bide_stream *stream, struct iovec *pieces, size_t count)
 {
     struct socket *socket = socket_of(stream);
-    struct bide__fd *fd = socket->fd;
+    struct bide__fd *fd = socket->end.fd;
 
     while (is_open(socket)) {
         uint32_t seen = fd->ready[BIDE__OUT];
@@ -73,13 +69,14 @@ static ssize_t socket_write(bide_stream *stream, struct iovec *pieces, size_t co
         int err;
 
         if (seen != 0)
-            sent = count == 1 ? bide__sys_send(socket->number, pieces->iov_base, pieces->iov_len)
-                              : bide__sys_sendv(socket->number, pieces, count);
+            sent = count == 1
+                       ? bide__sys_send(socket->end.number, pieces->iov_base, pieces->iov_len)
+                       : bide__sys_sendv(socket->end.number, pieces, count);
         if (sent == -EINTR)
             continue;
         if (sent != -EAGAIN)
             return sent;
-        err = bide__fd_wait(socket->epoll, fd, BIDE__OUT, seen, "write");
+        err = bide__fd_wait(socket->end.epoll, fd, BIDE__OUT, seen, "write");
         if (err < 0)
             return err;
     }
@@ -90,22 +87,22 @@ static int socket_shutdown_write(bide_stream *stream)
 {
     struct socket *socket = socket_of(stream);
 
-    return is_open(socket) ? bide__sys_shutdown(socket->number, SHUT_WR) : -EBADF;
+    return is_open(socket) ? bide__sys_shutdown(socket->end.number, SHUT_WR) : -EBADF;
 }
 
 static void socket_close(bide_stream *stream)
 {
-    struct socket *socket = socket_of(stream);
-
-    if (!is_open(socket))
-        return; /* closed behind our back: the number may be somebody else's by now */
-    if (bide__fd_close(socket->epoll, socket->fd))
-        bide__sys_close(socket->number);
+    bide__endpoint_close(&socket_of(stream)->end);
 }
 
 static void socket_destroy(bide_stream *stream)
 {
     free(socket_of(stream));
+}
+
+static struct bide__endpoint *socket_endpoint(bide_stream *stream)
+{
+    return &socket_of(stream)->end;
 }
 
 static const struct bide__stream_ops socket_ops = {
@@ -114,6 +111,7 @@ static const struct bide__stream_ops socket_ops = {
     .shutdown_write = socket_shutdown_write,
     .close = socket_close,
     .destroy = socket_destroy,
+    .endpoint = socket_endpoint,
 };
 
 int bide__socket_stream(struct bide__epoll *epoll, int number, int family, bide_stream **out)
@@ -123,25 +121,21 @@ int bide__socket_stream(struct bide__epoll *epoll, int number, int family, bide_
 
     if (socket == NULL)
         return -ENOMEM;
-    err = bide__fd_open(epoll, number, &socket->fd);
+    err = bide__endpoint_open(&socket->end, epoll, number);
     if (err < 0) {
         free(socket);
         return err;
     }
     bide__stream_init(&socket->stream, &socket_ops);
-    socket->epoll = epoll;
-    socket->number = number;
     socket->is_unix = family == AF_UNIX;
-    socket->generation = socket->fd->generation;
     *out = &socket->stream;
     return 0;
 }
 
-int bide_stream_fd(bide_stream *stream)
+/* What is no socket does not know what sockets are asked. */
+static int unknown_as_unsupported(int err)
 {
-    if (stream->ops != &socket_ops)
-        return -EOPNOTSUPP;
-    return is_open(socket_of(stream)) ? socket_of(stream)->number : -EBADF;
+    return err == -ENOPROTOOPT || err == -ENOTSOCK ? -EOPNOTSUPP : err;
 }
 
 /* A TCP option; what Unix sockets say to it is that they do not know it. */
@@ -150,7 +144,7 @@ static int set_tcp(bide_stream *stream, int level, int option, int value)
     int number = bide_stream_fd(stream);
     int err = number < 0 ? number : bide__sys_setsockopt(number, level, option, value);
 
-    return err == -ENOPROTOOPT ? -EOPNOTSUPP : err;
+    return unknown_as_unsupported(err);
 }
 
 int bide_stream_set_nodelay(bide_stream *stream, bool on)
@@ -203,7 +197,7 @@ int bide__socket_address(int number, bool of_peer, char *text, size_t size)
     bide_address address;
     int err = bide__socket_name(number, of_peer, &address);
 
-    return err < 0 ? err : bide_address_format(&address, "tcp", text, size);
+    return err < 0 ? unknown_as_unsupported(err) : bide_address_format(&address, "tcp", text, size);
 }
 
 int bide_stream_local_address(bide_stream *stream, char *text, size_t size)

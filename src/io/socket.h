@@ -6,8 +6,8 @@
 #define BIDE__IO_SOCKET_H
 
 #include "io/address.h"
+#include "io/endpoint.h"
 #include "io/stream.h"
-#include "reactor/epoll.h"
 
 /*
  * Make a stream of a connected, non-blocking socket of a family (AF_INET, ...). On success the

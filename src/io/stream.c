@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "io/endpoint.h"
 
 enum {
     PIECES_MOST = 16,    /* handed to the kernel at once */
@@ -243,6 +244,16 @@ int bide_shutdown_write(bide_stream *stream)
 {
     bide__task_need("bide_shutdown_write");
     return stream->is_closed ? -EBADF : stream->ops->shutdown_write(stream);
+}
+
+int bide_stream_fd(bide_stream *stream)
+{
+    const struct bide__endpoint *end;
+
+    if (stream->ops->endpoint == NULL)
+        return -EOPNOTSUPP;
+    end = stream->ops->endpoint(stream);
+    return bide__endpoint_is_open(end) ? end->number : -EBADF;
 }
 
 int bide_stream_set_limit(bide_stream *stream, size_t bytes)

@@ -18,6 +18,8 @@
 
 enum { BIDE__STREAM_LIMIT = 64 * 1024 };
 
+struct bide__endpoint;
+
 struct bide__stream_ops {
     /* Read at least one byte: their number, 0 at the end, or an error. Parks. */
     ssize_t (*read)(bide_stream *stream, void *buf, size_t bytes);
@@ -28,6 +30,8 @@ struct bide__stream_ops {
     void (*close)(bide_stream *stream);
     /* Free the memory, once nobody is inside any more. */
     void (*destroy)(bide_stream *stream);
+    /* Its descriptor; the operation is NULL where there is none. */
+    struct bide__endpoint *(*endpoint)(bide_stream *stream);
 };
 
 struct bide_stream {
