@@ -22,6 +22,7 @@
 #include <bide/io/dial.h>
 #include <bide/io/inotify.h>
 #include <bide/io/listener.h>
+#include <bide/io/pipe.h>
 #include <bide/io/serve.h>
 #include <bide/io/signal.h>
 #include <bide/io/stream.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.h - byte streams: one type for TCP, Unix sockets and pairs in memory.
+ * stream.h - byte streams: one type for TCP, Unix sockets, pipes and pairs in memory.
  *
  * Calls look blocking; only the calling task waits. One task may read while another writes; a
  * second reader or writer gets -EBUSY. Reads go straight into the caller's memory; only calls that
@@ -203,7 +203,8 @@ BIDE_API ssize_t bide_copy(bide_stream *to, bide_stream *from);
  *
  * @param stream  borrowed
  *
- * Returns 0, or -EBADF, -ENOTCONN.
+ * Returns 0, -EBADF, -ENOTCONN, or -EOPNOTSUPP for what is no socket and open for both reading and
+ * writing: a terminal.
  * Blocks:  no.
  * Cancel:  not a parking point: works in a cancelled scope.
  * Threads: the stream's own loop.
@@ -294,7 +295,7 @@ BIDE_API int bide_stream_set_keepalive(bide_stream *stream, bide_time idle, bide
  * @param text    filled, with a zero byte
  * @param size    its size in bytes
  *
- * Returns 0, -ENOSPC when it does not fit, -EBADF, or -EOPNOTSUPP for a pair in memory.
+ * Returns 0, -ENOSPC when it does not fit, -EBADF, or -EOPNOTSUPP for a stream that is no socket.
  * Blocks:  no.
  * Cancel:  not a parking point.
  * Threads: the stream's own loop.
