@@ -25,6 +25,7 @@
 #include <bide/io/pipe.h>
 #include <bide/io/serve.h>
 #include <bide/io/signal.h>
+#include <bide/io/stdio.h>
 #include <bide/io/stream.h>
 #include <bide/reactor/wait_fd.h>
 #include <bide/reactor/watch_fd.h>

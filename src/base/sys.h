@@ -233,10 +233,14 @@ static inline size_t bide__sys_recv_most(size_t bytes)
     return BIDE__FAULT_CLIP(BIDE__CALL_RECV, bytes);
 }
 
+/*
+ * MSG_DONTWAIT, here and below: a socket that came from elsewhere may be shared with processes for
+ * which it must go on blocking.
+ */
 static inline ssize_t bide__sys_recv(int fd, void *buf, size_t bytes)
 {
     BIDE__FAULT(BIDE__CALL_RECV);
-    ssize_t got = recv(fd, buf, bytes, 0);
+    ssize_t got = recv(fd, buf, bytes, MSG_DONTWAIT);
     return got < 0 ? -errno : got;
 }
 
@@ -250,7 +254,7 @@ static inline ssize_t bide__sys_recv_unix(int fd, void *buf, size_t bytes, bool 
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
 
     BIDE__FAULT(BIDE__CALL_RECV);
-    ssize_t got = recvmsg(fd, &message, 0);
+    ssize_t got = recvmsg(fd, &message, MSG_DONTWAIT);
     *is_cut = got >= 0 && (message.msg_flags & MSG_CTRUNC) != 0;
     return got < 0 ? -errno : got;
 }
@@ -259,7 +263,8 @@ static inline ssize_t bide__sys_recv_unix(int fd, void *buf, size_t bytes, bool 
 static inline ssize_t bide__sys_send(int fd, const void *buf, size_t bytes)
 {
     BIDE__FAULT(BIDE__CALL_SEND);
-    ssize_t sent = send(fd, buf, BIDE__FAULT_CLIP(BIDE__CALL_SEND, bytes), MSG_NOSIGNAL);
+    ssize_t sent =
+        send(fd, buf, BIDE__FAULT_CLIP(BIDE__CALL_SEND, bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent < 0 ? -errno : sent;
 }
 
@@ -272,7 +277,7 @@ static inline ssize_t bide__sys_sendv(int fd, struct iovec *iov, size_t count)
         return bide__sys_send(fd, iov[0].iov_base, iov[0].iov_len);
 #endif
     BIDE__FAULT(BIDE__CALL_SEND);
-    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+    ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     return sent < 0 ? -errno : sent;
 }
 

@@ -5,7 +5,12 @@
 #ifndef BIDE__BASE_SYS_PIPE_H
 #define BIDE__BASE_SYS_PIPE_H
 
+#include <poll.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <termios.h>
 
 #include "base/sys.h"
 
@@ -41,6 +46,96 @@ static inline ssize_t bide__sys_writev(int fd, const struct iovec *pieces, size_
     BIDE__FAULT(BIDE__CALL_WRITE);
     ssize_t wrote = writev(fd, pieces, (int)count);
     return wrote < 0 ? -errno : wrote;
+}
+
+/*
+ * The same without waiting, whatever the description's mode (RWF_NOWAIT): -EOPNOTSUPP where the
+ * kernel, or this kind of file, knows no such thing.
+ */
+static inline ssize_t bide__sys_read_nowait(int fd, void *buf, size_t bytes)
+{
+#if defined SYS_preadv2 && defined RWF_NOWAIT
+    struct iovec piece = {.iov_base = buf, .iov_len = bytes};
+
+    BIDE__FAULT(BIDE__CALL_READ);
+    /* By number, as older C libraries lack it; an offset of -1 in both halves is none. */
+    ssize_t got = syscall(SYS_preadv2, fd, &piece, 1L, -1L, -1L, RWF_NOWAIT);
+    return got >= 0 ? got : errno == ENOSYS || errno == EPERM ? -EOPNOTSUPP : -errno;
+#else
+    (void)fd, (void)buf, (void)bytes;
+    return -EOPNOTSUPP;
+#endif
+}
+
+static inline ssize_t bide__sys_write_nowait(int fd, const struct iovec *pieces, size_t count)
+{
+#if defined SYS_pwritev2 && defined RWF_NOWAIT
+    BIDE__FAULT(BIDE__CALL_WRITE);
+    ssize_t wrote = syscall(SYS_pwritev2, fd, pieces, count, -1L, -1L, RWF_NOWAIT);
+    return wrote >= 0 ? wrote : errno == ENOSYS || errno == EPERM ? -EOPNOTSUPP : -errno;
+#else
+    (void)fd, (void)pieces, (void)count;
+    return -EOPNOTSUPP;
+#endif
+}
+
+/* 1 when a call of that direction (POLLIN, POLLOUT) would not wait, 0, or a negative errno. */
+static inline int bide__sys_is_ready(int fd, short events)
+{
+    BIDE__FAULT(BIDE__CALL_FILE);
+    return bide__sys_result(poll(&(struct pollfd){.fd = fd, .events = events}, 1, 0));
+}
+
+static inline int bide__sys_stat(int fd, struct stat *status)
+{
+    BIDE__FAULT(BIDE__CALL_FILE);
+    return bide__sys_result(fstat(fd, status));
+}
+
+/* SO_TYPE: SOCK_STREAM, ... */
+static inline int bide__sys_socket_type(int fd)
+{
+    int type;
+    socklen_t bytes = sizeof type;
+
+    BIDE__FAULT(BIDE__CALL_SOCKOPT);
+    int result = bide__sys_result(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes));
+    return result < 0 ? result : type;
+}
+
+/* A number of our own for somebody else's open file description. */
+static inline int bide__sys_duplicate(int fd)
+{
+    BIDE__FAULT(BIDE__CALL_FILE);
+    return bide__sys_result(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+static inline int bide__sys_set_cloexec(int fd)
+{
+    BIDE__FAULT(BIDE__CALL_FILE);
+    return bide__sys_result(fcntl(fd, F_SETFD, FD_CLOEXEC));
+}
+
+/*
+ * A terminal, but not the master of a pseudoterminal: to open that again makes another terminal
+ * (pts(4)).
+ */
+static inline bool bide__sys_is_terminal(int fd)
+{
+    struct termios modes;
+    unsigned number;
+
+    return tcgetattr(fd, &modes) == 0 && ioctl(fd, TIOCGPTN, &number) < 0;
+}
+
+/* Open what a descriptor refers to once more, for an open file description of our own (proc(5)). */
+static inline int bide__sys_reopen(int fd, int access)
+{
+    char path[40];
+
+    BIDE__FAULT(BIDE__CALL_OPEN);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return bide__sys_result(open(path, access | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
 }
 
 /*

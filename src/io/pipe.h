@@ -20,4 +20,15 @@
  */
 int bide__pipe_stream(struct bide__epoll *epoll, int number, bide_stream **out);
 
+/* What is known of a descriptor that was not made here. */
+struct bide__pipe_origin {
+    int access;     /* O_RDONLY, O_WRONLY, O_RDWR */
+    bool is_fifo;   /* a pipe or FIFO; else a terminal or another device */
+    bool is_shared; /* its open file description may block, and must go on doing so */
+};
+
+/* The same of such a descriptor. -EPERM when epoll does not serve its kind: /dev/null. */
+int bide__pipe_stream_of(struct bide__epoll *epoll, int number, struct bide__pipe_origin origin,
+                         bide_stream **out);
+
 #endif

@@ -10,8 +10,9 @@
 #include "io/stream.h"
 
 /*
- * Make a stream of a connected, non-blocking socket of a family (AF_INET, ...). On success the
- * stream owns the descriptor; on failure the caller still does: -ENOMEM, -ENOSPC.
+ * Make a stream of a connected socket of a family (AF_INET, ...), in whichever mode: its calls ask
+ * the kernel not to wait. On success the stream owns the descriptor; on failure the caller still
+ * does: -ENOMEM, -ENOSPC.
  */
 int bide__socket_stream(struct bide__epoll *epoll, int number, int family, bide_stream **out);
 
