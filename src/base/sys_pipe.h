@@ -145,6 +145,18 @@ static inline int bide__sys_reopen(int fd, int access)
 ssize_t bide__sys_pipe_write(int fd, const struct iovec *pieces, size_t count);
 
 /*
+ * Move bytes to or from a pipe within the kernel. The pipe does not wait; whether the other side
+ * does, its mode says.
+ */
+static inline ssize_t bide__sys_splice(int from, int to, size_t bytes)
+{
+    BIDE__FAULT(BIDE__CALL_SPLICE);
+    ssize_t moved = splice(from, NULL, to, NULL, BIDE__FAULT_CLIP(BIDE__CALL_SPLICE, bytes),
+                           SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    return moved < 0 ? -errno : moved;
+}
+
+/*
  * Between the two no SIGPIPE reaches the program that a call of this thread raises; and none that
  * others sent is lost. The thread must not switch in between.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * buffer.c - reading that must look ahead: lines, delimiters, peeking, copying.
+ * buffer.c - reading that must look ahead: lines, delimiters, peeking.
  *
  * The buffer is allocated when it is first needed and doubles up to the stream's limit. Bytes leave
  * it only when they are handed over: a call that is cancelled, or finds its line too long, leaves
@@ -13,13 +13,9 @@
 #include "base/sys.h"
 #include "io/stream.h"
 
-enum {
-    FIRST_BYTES = 4096,
-    COPY_BYTES = 64 * 1024,
-};
+enum { FIRST_BYTES = 4096 };
 
-/* Make room behind the buffered bytes, for `wanted` in all. Returns 0, -EMSGSIZE or -ENOMEM. */
-static int reserve(bide_stream *stream, size_t wanted)
+int bide__stream_reserve(bide_stream *stream, size_t wanted)
 {
     size_t buffered = bide__stream_buffered(stream);
     size_t capacity = stream->capacity != 0 ? stream->capacity : FIRST_BYTES;
@@ -46,11 +42,7 @@ static int reserve(bide_stream *stream, size_t wanted)
     return 0;
 }
 
-/*
- * Read more behind what is buffered, until there are `wanted` bytes in all. Returns 1 when there
- * are, 0 at the end of the stream, or an error.
- */
-static ssize_t fill(bide_stream *stream, size_t wanted)
+ssize_t bide__stream_fill(bide_stream *stream, size_t wanted)
 {
     while (bide__stream_buffered(stream) < wanted) {
         size_t room;
@@ -62,7 +54,7 @@ static ssize_t fill(bide_stream *stream, size_t wanted)
         if (bide__stream_buffered(stream) == 0)
             stream->start = stream->end = 0; /* or reads would shrink towards the buffer's end */
         if (stream->end == stream->capacity || stream->start + wanted > stream->capacity)
-            err = reserve(stream, wanted);
+            err = bide__stream_reserve(stream, wanted);
         if (err < 0)
             return err;
         /* A limit that was lowered meanwhile holds, however large the buffer is already. */
@@ -187,7 +179,7 @@ static ssize_t read_until(bide_stream *stream, char *buf, size_t size, const voi
         if (buffered >= size || buffered >= stream->limit)
             return -EMSGSIZE;
         searched = buffered >= delimiter_bytes ? buffered - delimiter_bytes + 1 : 0;
-        got = fill(stream, buffered + 1);
+        got = bide__stream_fill(stream, buffered + 1);
         if (got < 0)
             return got;
         if (got == 0)
@@ -221,7 +213,7 @@ ssize_t bide_peek(bide_stream *stream, const char **data, size_t least)
 
     if (got < 0)
         return got;
-    got = fill(stream, least);
+    got = bide__stream_fill(stream, least);
     buffered = bide__stream_buffered(stream);
     if (got != -EMSGSIZE && got != -ENOMEM)
         got = bide__stream_outcome(stream, buffered, got < 0 ? got : 0, &stream->read_error);
@@ -229,55 +221,4 @@ ssize_t bide_peek(bide_stream *stream, const char **data, size_t least)
         *data = buffered > 0 ? stream->buf + stream->start : "";
     bide__stream_read_end(stream);
     return got;
-}
-
-/* Have something to copy in the buffer. Returns 1, 0 at the end of the stream, or an error. */
-static ssize_t load(bide_stream *from)
-{
-    int err = 0;
-
-    if (bide__stream_buffered(from) > 0)
-        return 1;
-    if (from->capacity < COPY_BYTES && from->limit >= COPY_BYTES)
-        err = reserve(from, COPY_BYTES);
-    return err < 0 ? err : fill(from, 1);
-}
-
-static ssize_t copy(bide_stream *to, bide_stream *from)
-{
-    size_t done = 0;
-
-    for (;;) {
-        ssize_t got = load(from);
-        size_t bytes = bide__stream_buffered(from);
-        ssize_t wrote;
-
-        if (got <= 0)
-            return bide__stream_outcome(from, done, got, &from->read_error);
-        wrote = bide__stream_write_all(
-            to, &(struct iovec){.iov_base = from->buf + from->start, .iov_len = bytes}, 1);
-        if (wrote < 0)
-            return bide__stream_outcome(to, done, wrote, &to->write_error);
-        from->start += (size_t)wrote;
-        done += (size_t)wrote;
-        if ((size_t)wrote < bytes)
-            return (ssize_t)done;
-        if (bide__stream_turn() < 0)
-            return (ssize_t)done;
-    }
-}
-
-ssize_t bide_copy(bide_stream *to, bide_stream *from)
-{
-    ssize_t copied = bide__stream_read_begin(from, "bide_copy");
-
-    if (copied < 0)
-        return copied;
-    copied = bide__stream_write_begin(to, "bide_copy");
-    if (copied == 0) {
-        copied = copy(to, from);
-        bide__stream_write_end(to);
-    }
-    bide__stream_read_end(from);
-    return copied;
 }

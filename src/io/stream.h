@@ -75,6 +75,15 @@ int bide__stream_turn(void);
 /* Read past what is buffered, or return the error that was kept. Inside read_begin and read_end. */
 ssize_t bide__stream_more(bide_stream *stream, void *buf, size_t bytes);
 
+/* Make room behind the buffered bytes, for `wanted` in all. Returns 0, -EMSGSIZE or -ENOMEM. */
+int bide__stream_reserve(bide_stream *stream, size_t wanted);
+
+/*
+ * Read more behind what is buffered, until there are `wanted` bytes in all. Returns 1 when there
+ * are, 0 at the end of the stream, or an error.
+ */
+ssize_t bide__stream_fill(bide_stream *stream, size_t wanted);
+
 /* Write all pieces, which are consumed. Inside write_begin and write_end. */
 ssize_t bide__stream_write_all(bide_stream *stream, struct iovec *pieces, size_t count);
 

@@ -184,7 +184,9 @@ BIDE_API ssize_t bide_printf(bide_stream *stream, const char *format, ...) BIDE_
 /**
  * Copy from one stream to another until the source ends.
  *
- * Bytes that were read and could not be written stay in the source.
+ * Bytes that were read and could not be written stay in the source. Between two sockets or pipes a
+ * long copy goes through the kernel alone, by way of a pipe of its own: two descriptors until it
+ * returns. Where there are none it reads and writes.
  *
  * @param to    borrowed
  * @param from  borrowed
@@ -195,6 +197,7 @@ BIDE_API ssize_t bide_printf(bide_stream *stream, const char *format, ...) BIDE_
  * Blocks:  yes.
  * Cancel:  safe: no byte is lost, and the number copied is returned.
  * Threads: the streams' own loop.
+ * Source:  splice(2).
  */
 BIDE_API ssize_t bide_copy(bide_stream *to, bide_stream *from);
 
