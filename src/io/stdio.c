@@ -91,7 +91,7 @@ typedef int maker(struct bide__epoll *epoll, int number, const struct stat *stat
 static int make_socket(struct bide__epoll *epoll, int number, const struct stat *status,
                        bide_stream **out)
 {
-    struct bide__address address = {.bytes = sizeof address.is};
+    bide_address address;
     int err = bide__sys_socket_type(number);
 
     (void)status;
@@ -99,10 +99,10 @@ static int make_socket(struct bide__epoll *epoll, int number, const struct stat 
         return err;
     if (err != SOCK_STREAM)
         return -EPROTOTYPE;
-    err = bide__sys_socket_name(number, &address.is.any, &address.bytes);
+    err = bide__socket_name(number, false, &address);
     if (err < 0)
         return err;
-    return bide__socket_stream(epoll, number, address.is.any.sa_family, out);
+    return bide__socket_stream(epoll, number, address.bide__any.sa_family, out);
 }
 
 /* A pipe, terminal or device as it is: one that blocks is asked before each call. */
