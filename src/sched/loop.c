@@ -78,6 +78,7 @@ int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide
         .canceled = -ECANCELED,
     };
     atomic_init(&loop->inbox.holders, 1);
+    bide__fork_mark(&loop->fork);
     return 0;
 }
 
@@ -191,6 +192,9 @@ static void poll(struct bide_loop *loop, bide_time until)
     struct bide__timer *timer;
     bide_time now;
 
+    if (bide__fork_is_child(&loop->fork))
+        bide__misuse("this process was forked by a task, and shares the loop's descriptors with "
+                     "its parent: let it call exec or _exit, and nothing of the library");
     loop->stats.polls++;
     loop->stats.sleeps += until != BIDE__DO_NOT_WAIT;
     loop->stats.turns += turns_of_plan(loop);
@@ -393,6 +397,7 @@ void bide__loop_stop(struct bide_loop *loop)
     if (!loop->options.no_overflow_report)
         bide__overflow_stop(&loop->overflow);
     bide__stack_pool_free(&loop->stacks);
+    bide__fork_unmark(&loop->fork);
 }
 
 __attribute__((noinline)) void bide__switch_to(struct bide_loop *loop, struct bide_task *from,

@@ -13,6 +13,7 @@
 #include <bide/sched/scope.h>
 
 #include "base/check.h"
+#include "base/fork.h"
 #include "base/list.h"
 #include "base/wheel.h"
 #include "context/context.h"
@@ -105,6 +106,7 @@ struct bide_loop {
     bool is_ending;          /* the first task has ended, the others are told to */
     bool is_deadlocked;      /* reported once */
     bool tells_groups;       /* somebody works through groups_to_tell */
+    struct bide__fork fork;  /* a child has a copy of the loop, but shares its descriptors */
     struct bide_loop *outer; /* the loop that runs this one inside one of its tasks */
     void *io; /* what the host keeps for the io layer; NULL under a host without I/O */
     struct bide__pool *pool;          /* NULL before the first job (runtime/pool.c) */

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "reports.h"
@@ -251,4 +253,84 @@ TEST(run, pthread_exit_inside_a_task_ends_the_thread)
     CHECK_STR(text, "");
     CHECK_EQ(status, 0);
     free(text);
+}
+
+static int spawns_nothing(void *arg)
+{
+    (void)arg;
+    return bide_sleep(1);
+}
+
+static int forks_and_goes_on(void *arg)
+{
+    pid_t child = fork();
+    int status;
+
+    CHECK(child >= 0);
+    if (child == 0) {
+        bide_yield();
+        bide_sleep(BIDE_MS(1));
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    *(int *)arg = status;
+    return bide_sleep(BIDE_MS(1)); /* the parent goes on as if nothing had been */
+}
+
+static void runs_a_forking_loop(void *arg)
+{
+    int status = 0;
+
+    (void)arg;
+    CHECK_EQ(bide_run(forks_and_goes_on, &status, NULL), 0);
+    exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? 0 : 1);
+}
+
+/*
+ * Goal:   a child that a task forks, and that goes on with the library, is told that it must not.
+ * Method: it yields and sleeps; its line and its end are looked at, and its parent's (fault 59).
+ */
+TEST(run, forked_child_that_goes_on_is_refused)
+{
+    int status = -1;
+
+    if (TEST_UNDER_QEMU())
+        SKIP("the emulator does not wipe memory on fork");
+    char *text = test_capture_stderr(runs_a_forking_loop, NULL, &status);
+    CHECK_CONTAINS(text, "forked by a task");
+    CHECK_EQ(status, 0);
+    free(text);
+}
+
+static void runs_a_loop_in_a_child(void *arg)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    (void)arg;
+    if (child == 0)
+        _exit(bide_run(spawns_nothing, NULL, NULL));
+    exit(waitpid(child, &status, 0) == child && status == 0 ? 0 : 1);
+}
+
+static int forks_a_loop(void *arg)
+{
+    int status = -1;
+    char *text = test_capture_stderr(runs_a_loop_in_a_child, NULL, &status);
+
+    (void)arg;
+    CHECK_STR(text, "");
+    CHECK_EQ(status, 0);
+    free(text);
+    return 0;
+}
+
+/*
+ * Goal:   a child may have loops of its own, whether or not its parent has one.
+ * Method: fork and run, outside of a task and in one.
+ */
+TEST(run, forked_child_may_run_a_loop_of_its_own)
+{
+    forks_a_loop(NULL);
+    CHECK_EQ(bide_run(forks_a_loop, NULL, NULL), 0);
 }
