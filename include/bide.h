@@ -18,11 +18,13 @@
 #include <bide/base/time.h>
 #include <bide/debug/watchdog.h>
 #include <bide/io/address.h>
+#include <bide/io/communicate.h>
 #include <bide/io/datagram.h>
 #include <bide/io/dial.h>
 #include <bide/io/inotify.h>
 #include <bide/io/listener.h>
 #include <bide/io/pipe.h>
+#include <bide/io/process.h>
 #include <bide/io/serve.h>
 #include <bide/io/signal.h>
 #include <bide/io/stdio.h>

@@ -44,7 +44,7 @@ static int begin(bide_stream *stream, bool *is_busy, const char *call)
 
     if (self->cancel_code != 0)
         return bide__cancel_seen(self);
-    if (stream->is_closed)
+    if (stream->is_closed || stream->is_given)
         return -EBADF;
     if (*is_busy)
         return -EBUSY;
@@ -243,7 +243,9 @@ ssize_t bide_printf(bide_stream *stream, const char *format, ...)
 int bide_shutdown_write(bide_stream *stream)
 {
     bide__task_need("bide_shutdown_write");
-    return stream->is_closed ? -EBADF : stream->ops->shutdown_write(stream);
+    if (stream->is_closed || stream->is_given)
+        return -EBADF;
+    return stream->ops->shutdown_write(stream);
 }
 
 int bide_stream_fd(bide_stream *stream)

@@ -38,6 +38,7 @@ struct bide_stream {
     const struct bide__stream_ops *ops;
     unsigned users; /* calls in progress */
     bool is_closed;
+    bool is_given;   /* its descriptor is a child's, and blocking: only bide_close is left */
     bool is_read;    /* a task is reading */
     bool is_written; /* a task is writing */
     int read_error;  /* to be returned by the next read: the last one moved some bytes before it */
