@@ -15,12 +15,13 @@
 struct bide__spawned bide__spawn(const bide_site *site, const bide_spawn_options *options,
                                  int (*run)(void *frame), size_t frame_bytes)
 {
-    struct bide_loop *loop = bide__task_need("spawn")->loop;
+    struct bide_loop *loop;
     struct bide_task *task;
     int err;
 
     if (options != NULL && options->bide__make != NULL)
         return options->bide__make(site, options, run, frame_bytes);
+    loop = bide__task_need("spawn")->loop;
     err = options != NULL && options->bide__group != NULL
               ? bide__group_spawn(loop, site, options, run, frame_bytes, &task)
               : bide__task_spawn(loop, site, options, run, frame_bytes, &task);

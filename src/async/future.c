@@ -22,6 +22,7 @@ struct future {
     struct bide_task task; /* its frame points to the value */
     uint32_t shares;       /* handles that are still to be awaited or detached */
     uint32_t claimed;      /* of those, being awaited now */
+    int failure;           /* of a job that did fail: its result, below 0 (runtime/offload.c) */
     unsigned width;        /* of a signed integer, else 0 */
     size_t bytes;          /* of the value */
     struct future *next_free;
@@ -141,6 +142,7 @@ uintptr_t bide__future_new(size_t bytes, unsigned width, const bide_site *site)
     bide__assert(future->task.state == BIDE__TASK_FREE);
     bide__assert(future->claimed == 0);
     future->shares = 1;
+    future->failure = 0;
     future->width = width;
     future->bytes = bytes;
     future->task.frame = value;
@@ -179,7 +181,11 @@ void bide__future_drop(struct bide_task *task)
 void bide__future_give_up(struct bide_task *task)
 {
     uint32_t generation = task->generation;
+    const struct future *future = future_of(task);
 
+    if (task->state == BIDE__TASK_DONE && future->failure < 0 && future->shares == 1) {
+        bide__report_job_failed(task->loop, task->site, future->failure);
+    }
     task->is_given_up = true;
     bide__future_drop(task);
     if (task->generation == generation)
@@ -235,6 +241,12 @@ int bide__future_set(uintptr_t handle, const void *value, size_t bytes)
     memcpy(future->task.frame, value, bytes);
     bide__task_fulfil(&future->task, 0);
     return 0;
+}
+
+void bide__future_set_by_job(uintptr_t handle, const void *value, size_t bytes, int failure)
+{
+    future_of(bide__handle_block(handle))->failure = failure;
+    bide__future_set(handle, value, bytes);
 }
 
 int bide__future_fail(uintptr_t handle, int error)

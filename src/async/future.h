@@ -27,7 +27,13 @@ void bide__future_unclaim(struct bide_task *future);
 /* Spend one handle. */
 void bide__future_drop(struct bide_task *future);
 
-/* The same by detach: what fulfils the future goes on when it can. */
+/*
+ * The same by detach: what fulfils the future goes on when it can, and a job's failure that nobody
+ * will see is reported.
+ */
 void bide__future_give_up(struct bide_task *future);
+
+/* bide__future_set for a job: `failure` is its result when that is a negative integer, else 0. */
+void bide__future_set_by_job(uintptr_t handle, const void *value, size_t bytes, int failure);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include <bide/async/future.h>
 
+#include "async/future.h"
 #include "async/handle.h"
 #include "base/sys.h"
 #include "runtime/pool.h"
@@ -25,7 +26,8 @@ struct bide__offloaded {
     struct bide__job job;
     struct bide__watch watch; /* on the future, while it is wanted */
     uintptr_t future;
-    bool is_wanted; /* somebody may still take the result */
+    bool is_wanted;   /* somebody may still take the result */
+    bool is_detached; /* nobody may, and nobody has cancelled it: a failure is to be reported */
     int (*run)(void *frame);
     void *frame; /* the result comes first in it */
     size_t result_bytes;
@@ -58,12 +60,9 @@ static void done(struct bide__job *job, int code)
         if (code < 0)
             bide__future_fail(self->future, code);
         else
-            bide__future_set(self->future, self->frame, self->result_bytes);
-    } else if (code == 0 && self->failure < 0) {
-        job->loop->stats.tasks_failed++;
-        bide__report(job->loop, BIDE_REPORT_TASK_FAILED, self->failure, NULL, job->site,
-                     "%s was offloaded and failed with %d, and nobody awaits it",
-                     bide__site_label(job->site).text, self->failure);
+            bide__future_set_by_job(self->future, self->frame, self->result_bytes, self->failure);
+    } else if (self->is_detached && code == 0 && self->failure < 0) {
+        bide__report_job_failed(job->loop, job->site, self->failure);
     }
     free(self);
 }
@@ -74,7 +73,8 @@ static void no_longer_wanted(struct bide__watch *watch, struct bide_task *future
     struct bide__offloaded *self = BIDE__CONTAINER(watch, struct bide__offloaded, watch);
 
     self->is_wanted = false;
-    if (!future->is_given_up && bide__pool_take_back(&self->job))
+    self->is_detached = future->is_given_up;
+    if (!self->is_detached && bide__pool_take_back(&self->job))
         free(self);
 }
 
@@ -84,7 +84,7 @@ struct bide__spawned bide__offload_make(const bide_site *site, const bide_spawn_
     struct bide_loop *loop = bide__loop_need("offload");
     size_t result_bytes = BIDE__KIND_BYTES(options->bide__kind);
     struct bide__offloaded *self = bide__alloc(sizeof *self + FRAME_ALIGN + frame_bytes);
-    uintptr_t future, after = (uintptr_t)(self + 1);
+    uintptr_t future, after = (uintptr_t)self + sizeof *self;
     struct bide_task *task;
 
     future = self == NULL

@@ -67,6 +67,14 @@ void bide__report(struct bide_loop *loop, enum bide_report_kind kind, int error,
         bide__say("%s", message);
 }
 
+void bide__report_job_failed(struct bide_loop *loop, const bide_site *site, int failure)
+{
+    loop->stats.tasks_failed++;
+    bide__report(loop, BIDE_REPORT_TASK_FAILED, failure, NULL, site,
+                 "%s was offloaded and failed with %d, and nobody awaits it",
+                 bide__site_label(site).text, failure);
+}
+
 /* A report of a line a task. */
 struct listing {
     struct bide_loop *loop;

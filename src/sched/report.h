@@ -20,6 +20,9 @@ void bide__report(struct bide_loop *loop, enum bide_report_kind kind, int error,
                   const struct bide_task *task, const bide_site *site, const char *format, ...)
     BIDE__PRINTF(6, 7);
 
+/* Count and report a failure of an offloaded call that nobody awaits any more. */
+void bide__report_job_failed(struct bide_loop *loop, const bide_site *site, int failure);
+
 /* One line a sleeping task: what it waits for, and where. */
 void bide__report_deadlock(struct bide_loop *loop);
 
