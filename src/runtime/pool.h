@@ -10,11 +10,15 @@
  *      submit                          a thread takes it            work returned
  *   -----------> QUEUED ------------------------------> RUNNING ----------------> done(job, 0)
  *   (waits while   |                                      |                       on the loop
- *    the queue     +-- bide__pool_take_back: it never     +-- the loop ends first: it is abandoned,
- *    is full)      |   ran, and done is not called            and freed by the thread
+ *    too many      +-- bide__pool_take_back: it never     +-- the loop ends first: it is abandoned,
+ *    are out)      |   ran, and done is not called            and freed by the thread
  *                  +-- the loop ends: done(job, -ECANCELED)
  *
  * A job is its thread's alone while it runs; before and after it is the loop's.
+ *
+ * Back-pressure is the loop's own business: a lane has as many slots as jobs may run and wait
+ * together. A job has one from its submission until it is back, and then hands it to the first task
+ * that waits for one; so nobody overtakes, and a slot is never lost.
  */
 #ifndef BIDE__RUNTIME_POOL_H
 #define BIDE__RUNTIME_POOL_H
@@ -37,7 +41,7 @@ struct bide__job {
     void (*work)(struct bide__job *job);
     /* On the loop; must not wait. `code` is 0, or -ECANCELED when it never ran. */
     void (*done)(struct bide__job *job, int code);
-    /* On its thread, when the loop ended while it ran. NULL for jobs that are always waited for. */
+    /* On its thread, when the loop ended while it ran. NULL for jobs that a task waits for. */
     void (*abandon)(struct bide__job *job);
     const bide_site *site; /* for reports; may be NULL */
     struct bide_loop *loop;
@@ -46,7 +50,7 @@ struct bide__job {
 };
 
 /*
- * Queue a job, waiting while the queue is full. Returns 0, or -ECANCELED, -ETIMEDOUT (a scope
+ * Queue a job, waiting while all slots are taken. Returns 0, or -ECANCELED, -ETIMEDOUT (a scope
  * fired), -ENOMEM, -EAGAIN (no thread could be started), -ESHUTDOWN (the loop ends): then the job
  * still is the caller's. Under a virtual clock the work is done right here.
  */
@@ -65,7 +69,10 @@ int bide__pool_call(enum bide__lane lane, void (*work)(void *arg), void *arg, co
 /* The loop ends, and no task lives: wait for what is left for a while, and tell about the rest. */
 void bide__pool_stop(struct bide_loop *loop);
 
-/* The loop has ended, and its inbox is shut. */
+/*
+ * The loop has ended, and its inbox is shut. Waits until no thread knows of it any more, but for
+ * those whose jobs were dropped.
+ */
 void bide__pool_free(struct bide_loop *loop);
 
 #endif

@@ -8,8 +8,9 @@
  *     int n = await(sum);                                            // only this task waits
  *
  * What runs there is outside of every task: it may block, and may call nothing of the library but
- * bide_post. Its arguments and its result are copied, so the job owns them; what they point to must
- * stay until it has run, which after a cancel may be later than the await returns.
+ * bide_post, unless it runs a loop of its own (bide_run). Its arguments and its result are copied,
+ * so the job owns them; what they point to must stay until it has run, which after a cancel may be
+ * later than the await returns.
  *
  * The handle is a future's. A job that has not begun when it is cancelled, or when the task that
  * awaits it is, never runs. One that has cannot be stopped: the await returns, and the result is
@@ -74,9 +75,10 @@ static inline bide_spawn_options bide__offload_options(struct bide__offload *off
 
 /*
  * offload(fn, args...): call fn(args...) on a thread of the pool, and return its handle. Waits only
- * while bide_options.jobs_max calls are queued (safe to cancel: then fn is never called). NULL when
- * there is no memory, as of spawn. Where no thread can be had, or the caller is cancelled, the
- * future fails: await returns -EAGAIN, -ECANCELED ... where R is a signed integer.
+ * while bide_options.threads_max + jobs_max calls run or are queued, first come first served (safe
+ * to cancel: then fn is never called). NULL when there is no memory, as of spawn. Where no thread
+ * can be had, or the caller is cancelled, the future fails: await returns -EAGAIN, -ECANCELED ...
+ * where R is a signed integer.
  */
 #define bide_offload(...) BIDE__OFFLOAD(BIDE__CAT(bide__site_, __COUNTER__), __VA_ARGS__)
 #define BIDE__OFFLOAD(site, name, ...)                                                             \
