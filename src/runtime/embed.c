@@ -57,7 +57,9 @@ int bide_loop_open(int (*fn)(void *arg), void *arg, const bide_options *options,
     err = bide__run_begin(&embedded->epoll.host, &embedded->epoll, fn, arg, &chosen, true,
                           &embedded->result, &loop);
     if (err == 0) {
-        bide__inbox_hold(loop); /* the caller, who may post */
+        bide__inbox_hold(loop);       /* the caller, who may post */
+        embedded->epoll.registered++; /* the bell: every step takes its event off, or the
+                                         descriptor would stay readable */
         leave(loop);
         *out = loop;
         return 0;

@@ -9,6 +9,7 @@
 
 #include <bide/testing.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -429,6 +430,35 @@ TEST(pool, loop_sleeps_while_jobs_run)
 {
     bide__fault_reset();
     CHECK_EQ(bide_run(naps_away, NULL, NULL), 0);
+}
+
+static int embedded(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(await(offload(naps, 20)), 0);
+    return 9;
+}
+
+/*
+ * Goal:   a loop that another one steps gets its jobs back, and its descriptor is readable for them
+ *         and then not for ever.
+ * Method: step it from poll; count the steps.
+ */
+TEST(pool, embedded_loop_is_told_of_its_jobs)
+{
+    bide_loop *loop;
+    int steps = 0;
+
+    CHECK_EQ(bide_loop_open(embedded, NULL, NULL, &loop), 0);
+    do {
+        struct pollfd readable = {.fd = bide_loop_fd(loop), .events = POLLIN};
+        bide_time left = bide_loop_next_timeout(loop);
+        poll(&readable, 1, left == BIDE_FOREVER ? -1 : (int)((left + 999999) / 1000000));
+        steps++;
+    } while (bide_loop_step(loop, 0) != 0);
+    CHECK(steps <= 60);
+    CHECK_EQ(bide_loop_close(loop), 9);
 }
 
 struct wide {
