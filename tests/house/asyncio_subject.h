@@ -41,6 +41,7 @@ void on_reply(void (*callback)(void *arg, int value), void *arg);
 static task(int) t, a, b;
 static future(int) f;
 static bide_callback callback;
+static bide_loop *loop;
 static const bide_report *report;
 static bide_group g;
 static bide_scope scope;
