@@ -10,11 +10,13 @@
 #include "base/sys_pipe.h"
 #include "io/pipe.h"
 #include "io/socket.h"
+#include "runtime/pool.h"
 
 /* What epoll does not serve: files and their like are always ready, and wait for nobody. */
 struct file {
     bide_stream stream;
-    int number; /* shares its offset and mode with the one it was made of */
+    int number;            /* shares its offset and mode with the one it was made of */
+    bool has_no_nowait[2]; /* reading, writing: the file system cannot say that it would wait */
 };
 
 static struct file *file_of(bide_stream *stream)
@@ -22,30 +24,59 @@ static struct file *file_of(bide_stream *stream)
     return BIDE__CONTAINER(stream, struct file, stream);
 }
 
-/*
- * The one place where the loop's own thread waits for a disk, for want of a pool of threads. The
- * description's offset is used and moved on: others share it.
- */
-static ssize_t wait_for_disk(struct file *file, void *buf, size_t bytes, const struct iovec *pieces,
-                             size_t count)
-{
+/* What a thread of the pool does for a file that would keep the loop waiting for the disk. */
+struct transfer {
+    const struct file *file;
+    struct iovec *pieces;
+    size_t count;
+    bool writes;
     ssize_t moved;
+};
+
+/* The description's offset is used and moved on: others share it. */
+static void transfer(void *arg)
+{
+    struct transfer *self = arg;
 
     do
-        moved = pieces == NULL ? bide__sys_read(file->number, buf, bytes)
-                               : bide__sys_writev(file->number, pieces, count);
-    while (moved == -EINTR);
-    return moved;
+        self->moved = self->writes ? bide__sys_writev(self->file->number, self->pieces, self->count)
+                                   : bide__sys_read(self->file->number, self->pieces->iov_base,
+                                                    self->pieces->iov_len);
+    while (self->moved == -EINTR);
+}
+
+/* What can be done in memory at once needs no thread. */
+static ssize_t file_transfer(struct transfer *self, bool *has_no_nowait, const char *what)
+{
+    ssize_t moved = -EAGAIN;
+    int err;
+
+    if (!*has_no_nowait)
+        moved = self->writes ? bide__sys_write_nowait(self->file->number, self->pieces, self->count)
+                             : bide__sys_read_nowait(self->file->number, self->pieces->iov_base,
+                                                     self->pieces->iov_len);
+    *has_no_nowait |= moved == -EOPNOTSUPP;
+    if (moved != -EAGAIN && moved != -EOPNOTSUPP && moved != -EINTR)
+        return moved;
+    err = bide__pool_call(BIDE__LANE_WORK, transfer, self, what);
+    return err < 0 ? err : self->moved;
 }
 
 static ssize_t file_read(bide_stream *stream, void *buf, size_t bytes)
 {
-    return wait_for_disk(file_of(stream), buf, bide__sys_read_most(bytes), NULL, 0);
+    struct file *file = file_of(stream);
+    struct iovec piece = {.iov_base = buf, .iov_len = bide__sys_read_most(bytes)};
+    struct transfer self = {.file = file, .pieces = &piece, .count = 1};
+
+    return file_transfer(&self, &file->has_no_nowait[0], "read of a file");
 }
 
 static ssize_t file_write(bide_stream *stream, struct iovec *pieces, size_t count)
 {
-    return wait_for_disk(file_of(stream), NULL, 0, pieces, count);
+    struct file *file = file_of(stream);
+    struct transfer self = {.file = file, .pieces = pieces, .count = count, .writes = true};
+
+    return file_transfer(&self, &file->has_no_nowait[1], "write of a file");
 }
 
 static int file_shutdown_write(bide_stream *stream)
@@ -54,13 +85,15 @@ static int file_shutdown_write(bide_stream *stream)
     return -EOPNOTSUPP;
 }
 
+/* A thread may be using the number: it is closed when the last call has left. */
 static void file_close(bide_stream *stream)
 {
-    bide__sys_close(file_of(stream)->number);
+    (void)stream;
 }
 
 static void file_destroy(bide_stream *stream)
 {
+    bide__sys_close(file_of(stream)->number);
     free(file_of(stream));
 }
 
@@ -74,7 +107,7 @@ static const struct bide__stream_ops file_ops = {
 
 static int file_stream(int number, bide_stream **out)
 {
-    struct file *file = bide__alloc(sizeof *file);
+    struct file *file = bide__alloc_zeroed(1, sizeof *file);
 
     if (file == NULL)
         return -ENOMEM;

@@ -18,7 +18,7 @@
  * moment between; it then waits with the whole thread until there are some again. That is left to
  * other devices, to other users' terminals, and to pipes before Linux 6.5.
  *
- * Files wait for the disk with the whole thread.
+ * Files are read and written by a thread of the pool where the disk would have to be waited for.
  */
 #ifndef BIDE_IO_STDIO_H
 #define BIDE_IO_STDIO_H
