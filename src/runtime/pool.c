@@ -91,6 +91,8 @@ static int pool_open(struct bide_loop *loop)
 
     if (loop->pool != NULL)
         return 0;
+    if (bide__inbox_is_shut(&loop->inbox))
+        return -ESHUTDOWN; /* a job could not come back */
     err = bide__inbox_open(loop);
     if (err < 0)
         return err;

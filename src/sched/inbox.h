@@ -14,8 +14,15 @@
  *
  * In the one total order of those four either the poster's read comes after the loop's write, and
  * sees it; or the loop's read comes after the poster's push, and sees that. A poster that found the
- * stack not empty need not ask: whoever made it so has done this, and the loop has not taken it.
- * The test sched/inbox enumerates every interleaving.
+ * stack not empty need not ask: whoever made it so does, and the loop has not taken it.
+ *
+ * A loop that sleeps for ever does so because somebody may post, and must learn when nobody may any
+ * more. That goes the same way, with `posters` in the place of `head`:
+ *
+ *      poster:  let go of `posters`; then, as the last one, read `is_asleep`, and wake the host
+ *      loop:    set `is_asleep`; then read `posters`, and do not wait when there are none
+ *
+ * The test sched/inbox enumerates every interleaving of both.
  *
  * A loop that others know of is counted: its memory, and what wakes it, stay until the last of them
  * has let go, so that a post that comes too late finds a loop that says no.

@@ -187,8 +187,20 @@ static uint64_t turns_of_plan(const struct bide_loop *loop)
     return (uint64_t)(loop->turns_planned - loop->turns_left - (loop->turns_left <= 0));
 }
 
+/*
+ * Whether something outside can wake a task: an event, or somebody who may post, or has. In this
+ * order: the last one who lets go has posted before.
+ */
+static bool is_watched(struct bide_loop *loop)
+{
+    return loop->host->watched > 0 ||
+           (atomic_load(&loop->inbox.posters) > 0 && !bide__inbox_is_shut(&loop->inbox)) ||
+           bide__inbox_has(&loop->inbox);
+}
+
 static void poll(struct bide_loop *loop, bide_time until)
 {
+    const bool may_wait = until != BIDE__DO_NOT_WAIT;
     struct bide__timer *timer;
     bide_time now;
 
@@ -196,17 +208,18 @@ static void poll(struct bide_loop *loop, bide_time until)
         bide__misuse("this process was forked by a task, and shares the loop's descriptors with "
                      "its parent: let it call exec or _exit, and nothing of the library");
     loop->stats.polls++;
-    loop->stats.sleeps += until != BIDE__DO_NOT_WAIT;
+    loop->stats.sleeps += may_wait;
     loop->stats.turns += turns_of_plan(loop);
-    if (until != BIDE__DO_NOT_WAIT && loop->inbox.is_open) {
-        loop->host->wait(loop->host, loop,
-                         bide__inbox_sleep(&loop->inbox) ? until : BIDE__DO_NOT_WAIT);
+    if (may_wait && loop->inbox.is_open) {
+        if (!bide__inbox_sleep(&loop->inbox) || (until == BIDE_FOREVER && !is_watched(loop)))
+            until = BIDE__DO_NOT_WAIT;
+        loop->host->wait(loop->host, loop, until);
         bide__inbox_awake(&loop->inbox);
     } else {
         loop->host->wait(loop->host, loop, until);
     }
     now = bide__loop_now(loop);
-    if (until == BIDE__DO_NOT_WAIT)
+    if (!may_wait)
         plan_turns(loop, now);
     loop->turns_left = loop->turns_planned;
     loop->polled_at = now;
@@ -221,18 +234,13 @@ static void poll(struct bide_loop *loop, bide_time until)
     }
 }
 
-/* Whether something outside can wake a task: an event, or somebody who may post. */
-static bool is_watched(struct bide_loop *loop)
-{
-    return loop->host->watched > 0 || atomic_load(&loop->inbox.posters) > 0;
-}
-
 bide_time bide__loop_due(struct bide_loop *loop)
 {
     bide_time due = bide__wheel_next(&loop->timers);
 
     if (loop->ready_first != NULL || bide__inbox_has(&loop->inbox))
         return BIDE__DO_NOT_WAIT;
+    trim_stacks(loop, loop->polled_at);
     due = due < loop->trim_at ? due : loop->trim_at;
     return due < loop->linger_at ? due : loop->linger_at;
 }
@@ -251,10 +259,8 @@ static bool idle(struct bide_loop *loop, bide_time most)
 
 void bide__loop_wait(struct bide_loop *loop, bide_time most)
 {
-    bide_time due;
+    bide_time due = bide__loop_due(loop);
 
-    trim_stacks(loop, loop->polled_at);
-    due = bide__loop_due(loop);
     poll(loop, due < most ? due : most);
 }
 

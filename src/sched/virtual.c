@@ -5,6 +5,8 @@
  */
 #include "sched/virtual.h"
 
+#include <errno.h>
+
 #include "base/list.h"
 #include "sched/inbox.h"
 #include "sched/loop.h"
@@ -19,15 +21,17 @@ static void virtual_wait(struct bide__host *host, struct bide_loop *loop, bide_t
     struct bide__virtual *clock = BIDE__CONTAINER(host, struct bide__virtual, host);
 
     if (deadline == BIDE_FOREVER && loop->inbox.is_open)
-        sem_wait(&loop->inbox.bell
-                      .semaphore); /* another thread is to post; interrupted, the loop comes back */
+        sem_wait(&loop->inbox.bell.semaphore); /* interrupted, the loop comes back */
     else if (deadline > clock->now && deadline != BIDE_FOREVER)
         clock->now = deadline;
 }
 
 static void ring(struct bide__inbox *inbox)
 {
+    int before = errno;
+
     sem_post(&inbox->bell.semaphore);
+    errno = before;
 }
 
 static void close_bell(struct bide__inbox *inbox)
