@@ -37,7 +37,8 @@ static struct bide__waiter *asker_of(struct bide__generator *generator)
 /* Asleep, without switching. */
 static void lay_down(struct bide__waiter *waiter, struct bide_task *task)
 {
-    bide__assert(task->waiter == NULL);
+    if (__builtin_expect(task->waiter != NULL, 0))
+        bide__park_refused(task);
     waiter->task = task;
     task->waiter = waiter;
 }

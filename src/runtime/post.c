@@ -9,14 +9,20 @@
 #include "runtime/post.h"
 
 #include <errno.h>
-#include <stdint.h>
+#include <limits.h>
+#include <stdatomic.h>
 
 #include <bide/runtime/post.h>
 
 #include "base/sys.h"
 #include "sched/loop.h"
 
-enum { WORD_BITS = 64, WORDS = 16 };
+/* Words that every processor can change without a lock, which a handler must not take. */
+typedef unsigned long word;
+
+enum { SLOTS = 1024, WORD_BITS = sizeof(word) * CHAR_BIT, WORDS = SLOTS / WORD_BITS };
+
+_Static_assert(ATOMIC_LONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2, "no locks below");
 
 struct slot {
     struct bide__post post;
@@ -26,23 +32,22 @@ struct slot {
 };
 
 struct slots {
-    _Atomic(uint64_t) taken[WORDS];
-    struct slot slots[WORDS * WORD_BITS];
+    _Atomic(word) taken[WORDS];
+    struct slot slots[SLOTS];
 };
 
 /* NULL when all are taken. */
 static struct slot *take(struct slots *slots)
 {
-    for (unsigned word = 0; word < WORDS; word++) {
-        uint64_t taken = atomic_load_explicit(&slots->taken[word], memory_order_relaxed);
+    for (unsigned at = 0; at < WORDS; at++) {
+        word taken = atomic_load_explicit(&slots->taken[at], memory_order_relaxed);
 
-        while (taken != UINT64_MAX) {
-            unsigned bit = (unsigned)__builtin_ctzll(~taken);
+        while (taken != ULONG_MAX) {
+            unsigned bit = (unsigned)__builtin_ctzl(~taken);
             /* Acquire pairs with the release below: the slot was read to its end. */
-            if (atomic_compare_exchange_weak_explicit(&slots->taken[word], &taken,
-                                                      taken | UINT64_C(1) << bit,
+            if (atomic_compare_exchange_weak_explicit(&slots->taken[at], &taken, taken | 1UL << bit,
                                                       memory_order_acquire, memory_order_relaxed))
-                return &slots->slots[word * WORD_BITS + bit];
+                return &slots->slots[at * WORD_BITS + bit];
         }
     }
     return NULL;
@@ -53,8 +58,8 @@ static void give_back(struct slot *slot)
     struct slots *slots = slot->slots;
     unsigned number = (unsigned)(slot - slots->slots);
 
-    atomic_fetch_and_explicit(&slots->taken[number / WORD_BITS],
-                              ~(UINT64_C(1) << number % WORD_BITS), memory_order_release);
+    atomic_fetch_and_explicit(&slots->taken[number / WORD_BITS], ~(1UL << number % WORD_BITS),
+                              memory_order_release);
 }
 
 static void call(struct bide__post *post)

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "sched/local.h"
 #include "sched/loop.h"
 #include "sched/waitq.h"
 
@@ -94,9 +95,11 @@ static void run_all(struct bide_loop *loop, struct bide__post *newest)
     }
     loop->current = &loop->poster;
     loop->budget = INT_MAX;
+    loop->poster.sanitizer = loop->root.sanitizer; /* they run on the same stack */
     for (; oldest != NULL; oldest = next) {
         next = oldest->next;
         oldest->run(oldest);
+        bide__locals_drop(&loop->poster); /* each starts without any */
     }
     bide__assert(loop->current == &loop->poster && loop->poster.waiter == &bide__calling_back);
     loop->current = before;

@@ -142,7 +142,7 @@ void bide__report_overflow(void *arg)
     const struct bide_loop *loop = arg;
     const struct bide_task *task = loop->current;
 
-    if (task == &loop->root) {
+    if (task == &loop->root || task == &loop->poster) {
         bide__say("stack overflow: the loop itself touched a task's guard page");
         return;
     }

@@ -39,6 +39,8 @@ int bide_yield(void)
 
     if (self->cancel_code != 0)
         return bide__cancel_seen(self);
+    if (__builtin_expect(self->waiter != NULL, 0))
+        bide__park_refused(self);
     bide__ready_push(loop, self);
     bide__switch_away(loop, self);
     return self->cancel_code;

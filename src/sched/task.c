@@ -237,7 +237,7 @@ size_t bide_stack_peak(void)
 {
     struct bide_loop *loop = bide__loop_here;
 
-    if (loop == NULL || loop->current == &loop->root)
+    if (loop == NULL || loop->current == &loop->root || loop->current == &loop->poster)
         return 0;
     return bide__stack_peak(&loop->stacks, &loop->current->stack);
 }

@@ -10,7 +10,7 @@
 
 struct bide__waiter bide__calling_back = BIDE__WAITER(bide__calling_back, "a callback");
 
-_Noreturn static void __attribute__((noinline, cold)) refuse(const struct bide_task *self)
+void bide__park_refused(const struct bide_task *self)
 {
     bide__assert(self->waiter == &bide__calling_back);
     if (self == &self->loop->poster)
@@ -28,7 +28,7 @@ int bide__park(struct bide__waiter *waiter)
 
     bide__assert(self != &loop->root);
     if (__builtin_expect(self->waiter != NULL, 0))
-        refuse(self);
+        bide__park_refused(self);
     waiter->task = self;
     self->waiter = waiter;
     bide__switch_away(loop, self);

@@ -40,6 +40,9 @@ struct bide__waiter {
 /* Of a task that calls back those who watch an end: it must not park. */
 extern struct bide__waiter bide__calling_back;
 
+/* The end of a program that would wait or yield in a callback or a post. */
+_Noreturn __attribute__((cold)) void bide__park_refused(const struct bide_task *self);
+
 /* Stop running until somebody wakes the waiter. Returns the waker's result. */
 int bide__park(struct bide__waiter *waiter);
 

@@ -50,8 +50,9 @@ BIDE_API void bide_loop_release(bide_loop *loop);
  * Let a loop call a function, on its own thread, between the turns of its tasks.
  *
  * Posts run in the order in which they came. The function may do what a task may, spawning
- * included, except wait: calls that can wait return -ECANCELED. What was posted with success is
- * called, even when the loop is about to end.
+ * included, except wait: calls that can wait return -ECANCELED, and one that would have to all the
+ * same, under a shield or in an await, aborts. Task-local values that it sets end with it. What was
+ * posted with success is called, even when the loop is about to end.
  *
  * @param loop  held by the caller
  * @param fn    called once
