@@ -99,10 +99,13 @@ int bide__fd_control(struct bide__epoll *epoll, struct bide__fd *fd, int op, uin
 /* End a registration, whether or not the kernel still knows it, and wake whoever waits. */
 static void forget(struct bide__epoll *epoll, struct bide__fd *fd)
 {
-    bide__assert(fd->state != BIDE__FD_FREE && epoll->registered > 0);
+    bide__assert(fd->state != BIDE__FD_FREE);
     fd->generation++;
+    if (fd->state != BIDE__FD_BELL) {
+        bide__assert(epoll->registered > 0);
+        epoll->registered--;
+    }
     fd->state = BIDE__FD_FREE;
-    epoll->registered--;
     bide__wake_all(&fd->waiting[BIDE__IN], -EBADF);
     bide__wake_all(&fd->waiting[BIDE__OUT], -EBADF);
 }
@@ -310,16 +313,30 @@ static int wait_until(struct bide__epoll *epoll, bide_time deadline)
                                                  .tv_nsec = (long)(left % 1000000000)});
 }
 
+/* Turns since the last poll are not counted yet: then something of the plan is used up. */
+static void plan_sweep(struct bide__epoll *epoll, const struct bide_loop *loop)
+{
+    bool has_run = epoll->turns != loop->stats.turns || loop->turns_left != loop->turns_planned;
+
+    if (has_run && epoll->host.watched > 0)
+        epoll->sweep_wanted = true;
+    if (epoll->sweep_wanted && epoll->sweep_at == BIDE_FOREVER)
+        epoll->sweep_at = bide__time_after(loop->polled_at, SWEEP_INTERVAL);
+}
+
+bide_time bide__epoll_due(struct bide__epoll *epoll, const struct bide_loop *loop)
+{
+    plan_sweep(epoll, loop);
+    return epoll->sweep_at;
+}
+
 static void epoll_wait_host(struct bide__host *host, struct bide_loop *loop, bide_time deadline)
 {
     struct bide__epoll *epoll = epoll_of_host(host);
     int count;
 
-    if (epoll->turns != loop->stats.turns && host->watched > 0)
-        epoll->sweep_wanted = true;
+    plan_sweep(epoll, loop);
     epoll->turns = loop->stats.turns;
-    if (epoll->sweep_wanted && epoll->sweep_at == BIDE_FOREVER)
-        epoll->sweep_at = bide__time_after(loop->polled_at, SWEEP_INTERVAL);
     count = wait_until(epoll, deadline < epoll->sweep_at ? deadline : epoll->sweep_at);
     bide__assert(count >= 0 ||
                  count == -EINTR); /* a signal: the loop comes back with what is left */

@@ -50,10 +50,9 @@ struct bide__fd_chunk;
 struct bide__epoll {
     struct bide__host host;
     int fd;
-    bool has_no_pwait2; /* the kernel said so */
-    uint32_t tick;      /* of the last poll; never 0 */
-    uint32_t
-        registered; /* descriptors: with none, a poll that must not wait needs no system call */
+    bool has_no_pwait2;  /* the kernel said so */
+    uint32_t tick;       /* of the last poll; never 0 */
+    uint32_t registered; /* descriptors: with none, a poll that must not wait needs no call */
     struct bide__fd_chunk **chunks; /* descriptor numbers, in rows */
     size_t chunk_count;
     uint64_t turns;     /* that tasks had taken at the last poll */
@@ -66,6 +65,9 @@ struct bide__epoll {
 
 int bide__epoll_init(struct bide__epoll *epoll);
 void bide__epoll_free(struct bide__epoll *epoll);
+
+/* When the reactor wants to be polled at the latest, whatever comes: for a sweep, or never. */
+bide_time bide__epoll_due(struct bide__epoll *epoll, const struct bide_loop *loop);
 
 /* The running loop's reactor, or NULL under a host without I/O. */
 static inline struct bide__epoll *bide__epoll_of(struct bide_loop *loop)

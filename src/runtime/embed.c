@@ -3,11 +3,13 @@
  * embed.c - loops that somebody else's loop steps.
  *
  * Between two steps such a loop counts as asleep: a post rings its bell, an eventfd in its epoll,
- * and so makes the descriptor readable that the other loop polls.
+ * and so makes the descriptor readable that the other loop polls. Every step takes the events off
+ * it again.
  */
 #include <bide/runtime/embed.h>
 
 #include <errno.h>
+#include <pthread.h>
 
 #include "base/sys.h"
 #include "reactor/epoll.h"
@@ -15,7 +17,9 @@
 
 struct embedded {
     struct bide__epoll epoll;
-    int result; /* the first task's */
+    int result;        /* the first task's */
+    pthread_t thread;  /* on which it was opened */
+    bide_time left_at; /* the end of the last step */
 };
 
 static struct embedded *embedded_of(struct bide_loop *loop)
@@ -23,11 +27,18 @@ static struct embedded *embedded_of(struct bide_loop *loop)
     return BIDE__CONTAINER(bide__epoll_of(loop), struct embedded, epoll);
 }
 
+/* The time that the other loop took is none of ours: how often to poll follows from our own. */
 static void enter(struct bide_loop *loop, const char *call)
 {
-    if (loop->current != &loop->root)
-        bide__misuse("%s was called by a task of that very loop", call);
+    const struct embedded *embedded = embedded_of(loop);
+
+    if (!pthread_equal(embedded->thread, pthread_self()))
+        bide__misuse("%s was called on another thread than the one that opened the loop", call);
+    if (loop->current != &loop->root || bide__loop_here == loop)
+        bide__misuse("%s was called inside that very loop, by one of its tasks or callbacks", call);
     bide__loop_enter(loop);
+    bide__inbox_awake(&loop->inbox);
+    loop->polled_at += bide__loop_now(loop) - embedded->left_at;
 }
 
 /* Whoever posts from now on has to ring; who did before may not have. */
@@ -35,6 +46,7 @@ static void leave(struct bide_loop *loop)
 {
     if (!bide__inbox_sleep(&loop->inbox))
         loop->inbox.wake(&loop->inbox);
+    embedded_of(loop)->left_at = bide__loop_now(loop);
     bide__loop_leave(loop);
 }
 
@@ -54,12 +66,12 @@ int bide_loop_open(int (*fn)(void *arg), void *arg, const bide_options *options,
         return err;
     }
     embedded->result = 0;
+    embedded->thread = pthread_self();
     err = bide__run_begin(&embedded->epoll.host, &embedded->epoll, fn, arg, &chosen, true,
                           &embedded->result, &loop);
     if (err == 0) {
         bide__inbox_hold(loop);       /* the caller, who may post */
-        embedded->epoll.registered++; /* the bell: every step takes its event off, or the
-                                         descriptor would stay readable */
+        embedded->epoll.registered++; /* the bell: polls that must not wait look at it as well */
         leave(loop);
         *out = loop;
         return 0;
@@ -76,7 +88,7 @@ int bide_loop_fd(bide_loop *loop)
 
 bide_time bide_loop_next_timeout(bide_loop *loop)
 {
-    bide_time due = bide__loop_due(loop), sweep = bide__epoll_of(loop)->sweep_at, left;
+    bide_time due = bide__loop_due(loop), sweep = bide__epoll_due(bide__epoll_of(loop), loop), left;
 
     due = due < sweep ? due : sweep;
     if (due == BIDE_FOREVER || loop->stats.tasks_living == 0)

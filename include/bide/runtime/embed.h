@@ -66,7 +66,8 @@ BIDE_API bide_time bide_loop_next_timeout(bide_loop *loop);
 /**
  * Let the loop do what is due: look at timers and I/O once, and run the tasks that are ready.
  *
- * Each ready task gets a turn or so; bide_loop_next_timeout is 0 when some are still ready.
+ * Tasks run for a fraction of a millisecond or so, unless one of them takes longer;
+ * bide_loop_next_timeout is 0 when some are still ready then.
  *
  * @param loop      one of bide_loop_open
  * @param max_wait  nanoseconds to wait when there is nothing to do yet; 0 does not wait,
