@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/sys.h"
 
 enum { ALTERNATE_BYTES = 64 * 1024 };
@@ -105,6 +106,21 @@ int bide__overflow_start(struct bide__overflow *overflow, const struct bide__sta
     return 0;
 }
 
+/* Loops that somebody else steps may end in any order. */
+static void unwatch(struct bide__overflow *overflow)
+{
+    struct bide__overflow *inner = watched;
+
+    bide__assert(inner != NULL);
+    if (inner == overflow) {
+        watched = overflow->outer;
+        return;
+    }
+    while (inner->outer != overflow)
+        inner = inner->outer;
+    inner->outer = overflow->outer;
+}
+
 void bide__overflow_stop(struct bide__overflow *overflow)
 {
     pthread_mutex_lock(&lock);
@@ -116,9 +132,16 @@ void bide__overflow_stop(struct bide__overflow *overflow)
                 sigaction(signals[i], &before[i], NULL);
         }
     pthread_mutex_unlock(&lock);
-    watched = overflow->outer;
-    if (overflow->memory != NULL) {
-        sigaltstack(&overflow->before, NULL);
-        bide__sys_munmap(overflow->memory, overflow->memory_bytes);
+    unwatch(overflow);
+    if (overflow->memory == NULL)
+        return;
+    if (watched !=
+        NULL) { /* another loop of this thread, begun later: it needs the stack as well */
+        watched->memory = overflow->memory;
+        watched->memory_bytes = overflow->memory_bytes;
+        watched->before = overflow->before;
+        return;
     }
+    sigaltstack(&overflow->before, NULL);
+    bide__sys_munmap(overflow->memory, overflow->memory_bytes);
 }

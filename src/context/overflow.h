@@ -22,8 +22,7 @@ struct bide__overflow {
     void *memory; /* our alternate stack; NULL when the thread had one already */
     size_t memory_bytes;
     stack_t before;
-    struct bide__overflow
-        *outer; /* of the loop that runs this one inside a task of its own thread */
+    struct bide__overflow *outer; /* of a loop that began before on this thread */
 };
 
 /*

@@ -397,3 +397,66 @@ TEST(embed_end, signals_and_threads_are_left_alone)
     bide_loop_close(loop);
     CHECK_EQ(changed(), 0);
 }
+
+__attribute__((noinline)) static int overflows(volatile char *outer)
+{
+    volatile char room[4000];
+
+    room[0] = *outer;
+    return (room[0] != 0 ? overflows(room) : 0) + room[0];
+}
+
+static int overflows_soon(void *arg)
+{
+    volatile char start = 1;
+
+    (void)arg;
+    bide_yield();
+    return overflows(&start);
+}
+
+/* Of three loops, end all but one, in some order, and let that one overflow. */
+static void ends_all_but(int which, const int order[2])
+{
+    bide_options options = {.overflow_report = true};
+    int zero = 0;
+    bide_loop *loops[3];
+
+    for (int i = 0; i < 3; i++)
+        loops[i] = open_loop(i == which ? overflows_soon : returns_arg, &zero, &options);
+    for (int i = 0; i < 2; i++)
+        bide_loop_close(loops[order[i]]);
+    while (bide_loop_step(loops[which], 0) != 0)
+        ;
+}
+
+/*
+ * Goal:   loops of one thread end in any order, and the overflow report of those that go on works:
+ *         their guards are known, and the alternate stack is there.
+ * Method: three loops, two of which end, in either order; the third overflows. Then all end.
+ */
+TEST(embed_end, overflow_reports_survive_the_end_of_other_loops)
+{
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                    {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    bide_options options = {.overflow_report = true};
+    int zero = 0;
+    stack_t before, after;
+
+    remember(0);
+    sigaltstack(NULL, &before);
+    for (int i = 0; i < 6; i++) {
+        bide_loop *loops[3];
+        for (int n = 0; n < 3; n++)
+            loops[n] = open_loop(returns_arg, &zero, &options);
+        for (int n = 0; n < 3; n++)
+            CHECK_EQ(bide_loop_close(loops[orders[i][n]]), 0);
+        CHECK_EQ(changed(), 0);
+        sigaltstack(NULL, &after);
+        CHECK_EQ(after.ss_flags, before.ss_flags);
+    }
+    if (TEST_UNDER_SANITIZER() || TEST_UNDER_VALGRIND())
+        SKIP("the checker reports the overflow in its own words");
+    for (int i = 0; i < 6; i++)
+        EXPECT_DEATH(ends_all_but(orders[i][2], orders[i]), "stack overflow: task 'main'");
+}
