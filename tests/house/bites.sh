@@ -78,6 +78,13 @@ bite_layers() {
     mkdir src/misc
     echo '' > src/misc/misc.c
     refuses 'lies in no layer' run_layers
+    mkdir -p modules/ring/tests
+    printf '%s\n' '#include <bide.h>' '#include "ring.h"' > modules/ring/ring.c
+    echo '#include "base/list.h"' > modules/ring/tests/ring.c
+    accepts run_layers
+    echo '#include "base/list.h"' >> modules/ring/ring.c
+    refuses 'a module includes a private header' run_layers
+    rm -rf modules
     rm -r src include
     mkdir src include
     refuses 'no sources' run_layers

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # layers.sh <root>: no file in src/ or include/ includes a layer that is not below its own
-# (layers.txt), and no public header a private one.
+# (layers.txt), and no public header a private one. What lies in modules/ includes no private one
+# either, tests aside.
 #
 # The umbrella headers have no layer: whoever includes one is held to what it includes in turn.
 
@@ -10,6 +11,11 @@ set -eu
 export LC_ALL=C
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "$1"
+if [ -d modules ]; then
+    private=$(find modules -name tests -prune -o -name '*.[ch]' -exec \
+        grep -HnE '^[ \t]*#[ \t]*include[ \t]*"[a-z_0-9]+/' {} + || true)
+    [ -z "$private" ] || { echo "$private: a module includes a private header"; exit 1; }
+fi
 find src include -type f -name '*.[ch]' | sort | awk -v table="$here/layers.txt" '
 function fail(text) { print file ":" line ": " text; failed = 1 }
 

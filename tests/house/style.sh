@@ -8,7 +8,7 @@ set -eu
 export LC_ALL=C
 cd "$1"
 {
-    for place in src asm include tests bench examples cmake; do
+    for place in src asm include modules tests bench examples cmake; do
         [ ! -d $place ] || find $place -type f \( -name '*.[chS]' -o -name '*.cpp' -o -name '*.sh' \
             -o -name '*.awk' -o -name 'CMakeLists.txt' \
             -o -name '*.cmake' -o -name '*.cmake.in' -o -name '*.pc.in' -o -name '*.map' \)
