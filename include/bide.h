@@ -21,8 +21,12 @@
 #include <bide/io/communicate.h>
 #include <bide/io/datagram.h>
 #include <bide/io/dial.h>
+#include <bide/io/directory.h>
+#include <bide/io/file.h>
+#include <bide/io/file_backend.h>
 #include <bide/io/inotify.h>
 #include <bide/io/listener.h>
+#include <bide/io/path.h>
 #include <bide/io/pipe.h>
 #include <bide/io/process.h>
 #include <bide/io/serve.h>

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 
-#include "base/sys.h"
+#include "base/sys_file.h"
 
 struct socket {
     bide_stream stream;
@@ -83,6 +83,28 @@ static ssize_t socket_write(bide_stream *stream, struct iovec *pieces, size_t co
     return -EBADF;
 }
 
+static ssize_t socket_sendfile(bide_stream *stream, int fd, int64_t offset, size_t bytes)
+{
+    struct socket *socket = socket_of(stream);
+
+    while (is_open(socket)) {
+        uint32_t seen = socket->fd->ready[BIDE__OUT];
+        ssize_t sent = -EAGAIN;
+        int err;
+
+        if (seen != 0)
+            sent = bide__sys_sendfile(socket->number, fd, offset, bytes);
+        if (sent == -EINTR)
+            continue;
+        if (sent != -EAGAIN)
+            return sent;
+        err = bide__fd_wait(socket->epoll, socket->fd, BIDE__OUT, seen, "sendfile");
+        if (err < 0)
+            return err;
+    }
+    return -EBADF;
+}
+
 static int socket_shutdown_write(bide_stream *stream)
 {
     struct socket *socket = socket_of(stream);
@@ -112,6 +134,7 @@ static const struct bide__stream_ops socket_ops = {
     .close = socket_close,
     .destroy = socket_destroy,
     .endpoint = socket_endpoint,
+    .sendfile = socket_sendfile,
 };
 
 int bide__socket_stream(struct bide__epoll *epoll, int number, int family, bide_stream **out)

@@ -240,6 +240,22 @@ ssize_t bide_printf(bide_stream *stream, const char *format, ...)
     return wrote;
 }
 
+int bide_flush(bide_stream *stream)
+{
+    int err = bide__stream_write_begin(stream, "bide_flush");
+
+    if (err < 0)
+        return err;
+    err = stream->write_error;
+    stream->write_error = 0;
+    if (err == 0 && stream->ops->flush != NULL)
+        err = stream->ops->flush(stream);
+    if (stream->is_closed)
+        err = -EBADF;
+    bide__stream_write_end(stream);
+    return err;
+}
+
 int bide_shutdown_write(bide_stream *stream)
 {
     bide__task_need("bide_shutdown_write");

@@ -32,6 +32,13 @@ struct bide__stream_ops {
     void (*destroy)(bide_stream *stream);
     /* Its descriptor; the operation is NULL where there is none. */
     struct bide__endpoint *(*endpoint)(bide_stream *stream);
+    /* Write what was collected. Parks. NULL where writes go through. */
+    int (*flush)(bide_stream *stream);
+    /*
+     * Send at least one byte from a file, whose pages are in memory: their number, 0 at its end, or
+     * an error. Parks. NULL where there is no descriptor to send to.
+     */
+    ssize_t (*sendfile)(bide_stream *stream, int fd, int64_t offset, size_t bytes);
 };
 
 struct bide_stream {

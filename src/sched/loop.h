@@ -110,6 +110,7 @@ struct bide_loop {
     struct bide_loop *outer; /* the loop that runs this one inside one of its tasks */
     void *io; /* what the host keeps for the io layer; NULL under a host without I/O */
     struct bide__pool *pool;          /* NULL before the first job (runtime/pool.c) */
+    struct bide_file_backend *files;  /* does calls on files instead of the pool; or NULL */
     struct bide__futures *futures;    /* NULL before the first (async/future.c) */
     struct bide__list groups_to_tell; /* their members are being cancelled (async/group.c) */
     struct bide__list at_stop;        /* of struct bide__at_stop */

@@ -202,12 +202,32 @@ BIDE_API ssize_t bide_printf(bide_stream *stream, const char *format, ...) BIDE_
 BIDE_API ssize_t bide_copy(bide_stream *to, bide_stream *from);
 
 /**
+ * Write what a stream has collected.
+ *
+ * Only streams of files collect (bide_file_stream); all others write through, and there is nothing
+ * to do.
+ *
+ * @param stream  borrowed
+ *
+ * Returns 0, or
+ *   -ENOSPC, -EIO, ...  the file's; what could not be written stays, and another flush tries again
+ *   -EPIPE, ...  what bide_write returns: the reason why the last write stopped early
+ *   -EBADF      closed by bide_close, before or meanwhile
+ *   -EBUSY      another task is writing
+ *   -ECANCELED, -ETIMEDOUT  an enclosing scope fired
+ * Blocks:  yes, for a file.
+ * Cancel:  safe: what was not written stays in the stream.
+ * Threads: the stream's own loop.
+ */
+BIDE_API int bide_flush(bide_stream *stream);
+
+/**
  * Say that nothing more will be written: the peer reads the end of the stream. Reading goes on.
  *
  * @param stream  borrowed
  *
- * Returns 0, -EBADF, -ENOTCONN, or -EOPNOTSUPP for what is no socket and open for both reading and
- * writing: a terminal.
+ * Returns 0, -EBADF, -ENOTCONN, or -EOPNOTSUPP for files, and for what is no socket and open for
+ * both reading and writing: a terminal.
  * Blocks:  no.
  * Cancel:  not a parking point: works in a cancelled scope.
  * Threads: the stream's own loop.
@@ -224,8 +244,8 @@ BIDE_API int bide_shutdown_write(bide_stream *stream);
  * @param stream  owned, and gone after the call; NULL is ignored
  *
  * Returns nothing.
- * Blocks:  no.
- * Cancel:  not a parking point: works in a cancelled scope.
+ * Blocks:  no; that of a file until what it has collected is written.
+ * Cancel:  not a parking point: works in a cancelled scope, where it waits for a file as well.
  * Threads: the stream's own loop.
  * Source:  close(2).
  */

@@ -22,6 +22,7 @@ enum bide_report_kind {
     BIDE_REPORT_LINGERING, /* seconds after it was told to end with the loop, a task still lives */
     BIDE_REPORT_ACCEPT, /* a listener backs off: no descriptor or memory for the next connection */
     BIDE_REPORT_JOB_DROPPED, /* the loop ended before an offloaded call had run, or had returned */
+    BIDE_REPORT_LOST_WRITE,  /* a file stream was closed, and not all could be written */
     BIDE_REPORT_SEED,        /* bide_test_seeds found a seed under which the run fails */
 };
 
