@@ -32,6 +32,7 @@ consumer() {
     works "$work/$1/consumer_static" static
     works "$work/$1/consumer_shared" shared
     works "$work/$1/consumer_faults" static
+    [ ! -f "$work/$1/consumer_uring" ] || works "$work/$1/consumer_uring" static
 }
 
 need_pkg_config() {
