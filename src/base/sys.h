@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -304,6 +305,12 @@ static inline int bide__sys_fd_check(int fd)
 {
     BIDE__FAULT(BIDE__CALL_SOCKOPT);
     return bide__sys_result(fcntl(fd, F_GETFD)) < 0 ? -EBADF : 0;
+}
+
+static inline int bide__sys_fstat(int fd, struct stat *out)
+{
+    BIDE__FAULT(BIDE__CALL_FILE);
+    return bide__sys_result(fstat(fd, out));
 }
 
 /* Whatever it returns, the descriptor is gone (close(2)): so a failure on demand closes as well. */

@@ -64,12 +64,6 @@ static inline int bide__sys_sync(int fd, bool data_only)
     return bide__sys_result(data_only ? fdatasync(fd) : fsync(fd));
 }
 
-static inline int bide__sys_fstat(int fd, struct stat *out)
-{
-    BIDE__FAULT(BIDE__CALL_FILE);
-    return bide__sys_result(fstat(fd, out));
-}
-
 static inline int bide__sys_stat(const char *path, bool follows, struct stat *out)
 {
     BIDE__FAULT(BIDE__CALL_FILE);

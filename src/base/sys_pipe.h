@@ -86,12 +86,6 @@ static inline int bide__sys_is_ready(int fd, short events)
     return bide__sys_result(poll(&(struct pollfd){.fd = fd, .events = events}, 1, 0));
 }
 
-static inline int bide__sys_stat(int fd, struct stat *status)
-{
-    BIDE__FAULT(BIDE__CALL_FILE);
-    return bide__sys_result(fstat(fd, status));
-}
-
 /* SO_TYPE: SOCK_STREAM, ... */
 static inline int bide__sys_socket_type(int fd)
 {

@@ -106,19 +106,6 @@ static struct step read_and_write(struct copying *copying)
     return next_turn(copying);
 }
 
-/* One that does not wait: splice asks the descriptor's mode, not its flags (splice(2)). */
-static struct bide__endpoint *spliceable(bide_stream *stream)
-{
-    struct bide__endpoint *end =
-        stream->ops->endpoint != NULL ? stream->ops->endpoint(stream) : NULL;
-    int mode;
-
-    if (end == NULL || !bide__endpoint_is_open(end))
-        return NULL;
-    mode = bide__sys_mode(end->number);
-    return mode >= 0 && (mode & O_NONBLOCK) ? end : NULL;
-}
-
 /* Whether the next piece shall be spliced. */
 static bool wants_splice(struct copying *copying)
 {
@@ -130,8 +117,9 @@ static bool wants_splice(struct copying *copying)
         return false;
     if (copying->ends[0] >= 0)
         return true;
-    copying->may_not_splice = spliceable(copying->from) == NULL ||
-                              spliceable(copying->to) == NULL || bide__sys_pipe(copying->ends) < 0;
+    copying->may_not_splice = bide__endpoint_unblocking(copying->from) == NULL ||
+                              bide__endpoint_unblocking(copying->to) == NULL ||
+                              bide__sys_pipe(copying->ends) < 0;
     return !copying->may_not_splice;
 }
 

@@ -5,7 +5,8 @@
 #ifndef BIDE__IO_ENDPOINT_H
 #define BIDE__IO_ENDPOINT_H
 
-#include "base/sys.h"
+#include "base/sys_pipe.h"
+#include "io/stream.h"
 #include "reactor/epoll.h"
 
 struct bide__endpoint {
@@ -42,6 +43,22 @@ static inline void bide__endpoint_close(struct bide__endpoint *end)
         return; /* closed behind our back: the number may be somebody else's by now */
     if (bide__fd_close(end->epoll, end->fd))
         bide__sys_close(end->number);
+}
+
+/*
+ * The stream's descriptor for calls that ask its mode, and no flag, whether they may wait:
+ * splice(2) and sendfile(2). NULL when they may, or there is none.
+ */
+static inline struct bide__endpoint *bide__endpoint_unblocking(bide_stream *stream)
+{
+    struct bide__endpoint *end =
+        stream->ops->endpoint != NULL ? stream->ops->endpoint(stream) : NULL;
+    int mode;
+
+    if (end == NULL || !bide__endpoint_is_open(end))
+        return NULL;
+    mode = bide__sys_mode(end->number);
+    return mode >= 0 && (mode & O_NONBLOCK) ? end : NULL;
 }
 
 #endif

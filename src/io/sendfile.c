@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/sys_file.h"
+#include "io/endpoint.h"
 #include "io/file.h"
 #include "io/stream.h"
 
@@ -101,7 +102,8 @@ ssize_t bide_sendfile(bide_stream *to, bide_file *from, int64_t offset, size_t b
         return err;
     err = offset < 0 ? -EINVAL : bide__stream_write_begin(to, "bide_sendfile");
     if (err == 0) {
-        err = to->ops->sendfile != NULL ? send_pages(&s) : send_copies(&s);
+        err = to->ops->sendfile != NULL && bide__endpoint_unblocking(to) != NULL ? send_pages(&s)
+                                                                                 : send_copies(&s);
         if (err == 0 && s.done == 0)
             err = s.file_error;
         err = bide__stream_outcome(to, s.done, err, &to->write_error);

@@ -86,19 +86,20 @@ static ssize_t socket_write(bide_stream *stream, struct iovec *pieces, size_t co
 static ssize_t socket_sendfile(bide_stream *stream, int fd, int64_t offset, size_t bytes)
 {
     struct socket *socket = socket_of(stream);
+    struct bide__endpoint *end = &socket->end;
 
     while (is_open(socket)) {
-        uint32_t seen = socket->fd->ready[BIDE__OUT];
+        uint32_t seen = end->fd->ready[BIDE__OUT];
         ssize_t sent = -EAGAIN;
         int err;
 
         if (seen != 0)
-            sent = bide__sys_sendfile(socket->number, fd, offset, bytes);
+            sent = bide__sys_sendfile(end->number, fd, offset, bytes);
         if (sent == -EINTR)
             continue;
         if (sent != -EAGAIN)
             return sent;
-        err = bide__fd_wait(socket->epoll, socket->fd, BIDE__OUT, seen, "sendfile");
+        err = bide__fd_wait(end->epoll, end->fd, BIDE__OUT, seen, "sendfile");
         if (err < 0)
             return err;
     }

@@ -191,7 +191,7 @@ static int reopen(int number, const struct stat *status)
     if (own < 0)
         return own;
     /* Where something else is mounted at /proc, it is something else. */
-    if (bide__sys_stat(own, &again) < 0 || again.st_dev != status->st_dev ||
+    if (bide__sys_fstat(own, &again) < 0 || again.st_dev != status->st_dev ||
         again.st_ino != status->st_ino) {
         bide__sys_close(own);
         return -ENOENT;
@@ -219,7 +219,7 @@ int bide_stream_of_fd(int fd, bide_stream **out)
 
     if (epoll == NULL)
         return -EOPNOTSUPP;
-    err = bide__sys_stat(fd, &status);
+    err = bide__sys_fstat(fd, &status);
     if (err < 0)
         return err;
     make = make_of(status.st_mode);
@@ -286,7 +286,7 @@ static int borrow(struct bide__epoll *epoll, int fd, bide_stream **out)
 {
     struct stat status;
     maker *make;
-    int own, err = bide__sys_stat(fd, &status);
+    int own, err = bide__sys_fstat(fd, &status);
 
     if (err < 0)
         return err;
