@@ -26,9 +26,11 @@
 #include <bide/io/file_backend.h>
 #include <bide/io/inotify.h>
 #include <bide/io/listener.h>
+#include <bide/io/names.h>
 #include <bide/io/path.h>
 #include <bide/io/pipe.h>
 #include <bide/io/process.h>
+#include <bide/io/resolver.h>
 #include <bide/io/serve.h>
 #include <bide/io/signal.h>
 #include <bide/io/stdio.h>

@@ -9,11 +9,9 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-enum { HOST_BYTES = 128 };
-
-/* A decimal number, 0 to 65535, and nothing after it. */
-static int parse_number(const char *text, uint16_t *number)
+int bide__address_port(const char *text, uint16_t *number)
 {
     unsigned long value = 0;
     const char *at = text;
@@ -52,7 +50,7 @@ uint32_t bide__address_interface(const char *text)
     uint32_t index = if_nametoindex(text);
     uint16_t number;
 
-    return index == 0 && parse_number(text, &number) == 0 ? number : index;
+    return index == 0 && bide__address_port(text, &number) == 0 ? number : index;
 }
 
 /*
@@ -81,16 +79,23 @@ static int parse_v6(char *host, uint16_t port, bide_address *out)
     return 1;
 }
 
-static int parse_host(const char *host, uint16_t port, bide_address *out)
+bool bide__address_name_ends(const char *host, const char *label)
+{
+    size_t length = strlen(host), part = strlen(label);
+
+    if (length > 0 && host[length - 1] == '.')
+        length--; /* of the root: the same name */
+    if (length < part || strncasecmp(host + length - part, label, part) != 0)
+        return false;
+    return length == part || host[length - part - 1] == '.';
+}
+
+int bide__address_host(const char *host, uint16_t port, bide_address out[BIDE__ADDRESSES_MOST])
 {
     struct in_addr v4;
+    char v6[BIDE__HOST_BYTES];
 
-    if (*host == '\0') {
-        out[0] = v6_address(in6addr_any, 0, port);
-        out[1] = v4_address((struct in_addr){htonl(INADDR_ANY)}, port);
-        return 2;
-    }
-    if (strcmp(host, "localhost") == 0) {
+    if (bide__address_name_ends(host, "localhost")) {
         out[0] = v4_address((struct in_addr){htonl(INADDR_LOOPBACK)}, port);
         out[1] = v6_address(in6addr_loopback, 0, port);
         return 2;
@@ -99,25 +104,53 @@ static int parse_host(const char *host, uint16_t port, bide_address *out)
         out[0] = v4_address(v4, port);
         return 1;
     }
-    return strpbrk(host, ": /") != NULL ? -EINVAL : -ENOENT;
+    if (strchr(host, ':') == NULL || strlen(host) >= sizeof v6)
+        return -ENOENT;
+    strcpy(v6, host);
+    return parse_v6(v6, port, out) < 0 ? -ENOENT : 1;
 }
 
-static int parse_port(const char *text, bide_address *out)
+int bide__address_any(uint16_t port, bide_address out[BIDE__ADDRESSES_MOST])
 {
-    const char *colon = strrchr(text, ':');
-    char host[HOST_BYTES];
-    size_t length;
-    uint16_t port;
+    out[0] = v6_address(in6addr_any, 0, port);
+    out[1] = v4_address((struct in_addr){htonl(INADDR_ANY)}, port);
+    return 2;
+}
 
-    if (colon == NULL || parse_number(colon + 1, &port) < 0)
+int bide__address_split(const char *text, const char *scheme, char host[BIDE__HOST_BYTES],
+                        uint16_t *port)
+{
+    size_t length = strlen(scheme);
+    const char *colon;
+
+    if (strncmp(text, scheme, length) != 0 || strncmp(text + length, "://", 3) != 0)
+        return -EINVAL;
+    text += length + 3;
+    colon = strrchr(text, ':');
+    if (colon == NULL || bide__address_port(colon + 1, port) < 0)
         return -EINVAL;
     length = (size_t)(colon - text);
-    if (length >= sizeof host)
+    if (length >= BIDE__HOST_BYTES)
         return -EINVAL;
     memcpy(host, text, length);
     host[length] = '\0';
+    return 0;
+}
+
+static int parse_place(const char *text, const char *scheme, bide_address *out)
+{
+    char host[BIDE__HOST_BYTES];
+    uint16_t port;
+    int err = bide__address_split(text, scheme, host, &port);
+    size_t length;
+
+    if (err < 0)
+        return err;
+    if (host[0] == '\0')
+        return bide__address_any(port, out);
     if (host[0] != '[')
-        return parse_host(host, port, out);
+        return strpbrk(host, ": /") != NULL ? -EINVAL : bide__address_host(host, port, out);
+    length = strlen(host);
     if (length < 2 || host[length - 1] != ']')
         return -EINVAL;
     host[length - 1] = '\0';
@@ -146,13 +179,9 @@ static int parse_unix(const char *text, bide_address *out)
 int bide__address_parse(const char *text, const char *scheme,
                         bide_address out[BIDE__ADDRESSES_MOST])
 {
-    size_t length = strlen(scheme);
-
-    if (strncmp(text, scheme, length) == 0 && strncmp(text + length, "://", 3) == 0)
-        return parse_port(text + length + 3, out);
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text + 5, out);
-    return -EINVAL;
+    return parse_place(text, scheme, out);
 }
 
 int bide_address_parse(const char *text, bide_address *address)

@@ -2,7 +2,8 @@
 /*
  * address.h - what a text may stand for, beyond one address.
  *
- *      SCHEME://HOST:PORT  HOST is a.b.c.d, [IPv6] (%zone allowed), localhost, or nothing for any
+ *      SCHEME://HOST:PORT  HOST is a.b.c.d, [IPv6] (%zone allowed), localhost, nothing for any,
+ *                          or a name that others know (io/names.h)
  *      unix:/path  unix:relative/path  unix:@abstract
  */
 #ifndef BIDE__IO_ADDRESS_H
@@ -10,7 +11,10 @@
 
 #include <bide/io/address.h>
 
-enum { BIDE__ADDRESSES_MOST = 2 };
+enum {
+    BIDE__ADDRESSES_MOST = 2,
+    BIDE__HOST_BYTES = 256, /* a name has at most 253 (RFC 1035, section 2.3.4), and a dot */
+};
 
 /*
  * Parse a text into the addresses it stands for, in the order in which to try them: localhost and
@@ -22,6 +26,27 @@ int bide__address_parse(const char *text, const char *scheme,
 
 /* The number of an interface, given by its name or as a number in text; 0 for neither. */
 uint32_t bide__address_interface(const char *text);
+
+/*
+ * The parts of "SCHEME://HOST:PORT", brackets included. Returns 0 or -EINVAL.
+ */
+int bide__address_split(const char *text, const char *scheme, char host[BIDE__HOST_BYTES],
+                        uint16_t *port);
+
+/*
+ * The addresses of a host that nobody need be asked for: numeric, or localhost and what ends in
+ * .localhost (RFC 6761, section 6.3). Returns their number or -ENOENT.
+ */
+int bide__address_host(const char *host, uint16_t port, bide_address out[BIDE__ADDRESSES_MOST]);
+
+/* Those of no host in particular. */
+int bide__address_any(uint16_t port, bide_address out[BIDE__ADDRESSES_MOST]);
+
+/* A decimal number, 0 to 65535, and nothing after it; or -EINVAL. */
+int bide__address_port(const char *text, uint16_t *number);
+
+/* Whether a name is this label, or lies below it. */
+bool bide__address_name_ends(const char *host, const char *label);
 
 /*
  * Set the length after the kernel has filled in an address of so many bytes, none for a Unix

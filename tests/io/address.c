@@ -62,8 +62,8 @@ TEST(address, malformed_texts_are_refused)
         "unix:",
     };
     static const char *const unknown[] = {
-        "tcp://example.invalid:80", "tcp://Localhost:80", "tcp://256.0.0.1:80", "tcp://1.2.3:80",
-        "tcp://0x7f.0.0.1:80",      "tcp://127.1:80",     "tcp://*:80",
+        "tcp://example.invalid:80", "tcp://localhosts:80", "tcp://256.0.0.1:80", "tcp://1.2.3:80",
+        "tcp://0x7f.0.0.1:80",      "tcp://127.1:80",      "tcp://*:80",
     };
     bide_address out[BIDE__ADDRESSES_MOST];
     char text[400];
