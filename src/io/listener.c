@@ -12,6 +12,7 @@
 #include <bide/sched/sleep.h>
 
 #include "base/sys.h"
+#include "io/names.h"
 #include "io/socket.h"
 #include "io/unix_path.h"
 #include "sched/report.h"
@@ -107,34 +108,46 @@ static int listener_make(struct bide__epoll *epoll, int number, int family,
     return 0;
 }
 
+/* Listen at the first of the places where that works. */
+static int listen_at(struct bide__epoll *epoll, const struct bide__places *places,
+                     const bide_listen_options *options, bide_listener **out)
+{
+    const bide_address *at;
+    size_t tried = 0;
+    int number, err;
+
+    do
+        number = open_socket(&places->at[tried], options);
+    while (number < 0 && number != -EADDRINUSE && ++tried < places->count);
+    if (number < 0)
+        return number;
+    at = &places->at[tried];
+    err = listener_make(epoll, number, at->bide__any.sa_family, options, out);
+    if (err < 0) {
+        bide__sys_close(number);
+        if (bide__address_is_path(at))
+            unlink(at->bide__un.sun_path);
+        return err;
+    }
+    bide__unix_path_remember(&(*out)->path, at);
+    return 0;
+}
+
 int bide_listen(const char *addr, const bide_listen_options *options, bide_listener **out)
 {
     static const bide_listen_options none;
     struct bide__epoll *epoll = bide__epoll_of(bide__loop_need("bide_listen"));
-    bide_address addresses[BIDE__ADDRESSES_MOST];
-    int number = -EINVAL, count, tried = 0, err;
+    struct bide__places places;
+    int err;
 
     if (epoll == NULL)
         return -EOPNOTSUPP;
-    if (options == NULL)
-        options = &none;
-    count = bide__address_parse(addr, "tcp", addresses);
-    if (count < 0)
-        return count;
-    do
-        number = open_socket(&addresses[tried], options);
-    while (number < 0 && number != -EADDRINUSE && ++tried < count);
-    if (number < 0)
-        return number;
-    err = listener_make(epoll, number, addresses[tried].bide__any.sa_family, options, out);
-    if (err < 0) {
-        bide__sys_close(number);
-        if (bide__address_is_path(&addresses[tried]))
-            unlink(addresses[tried].bide__un.sun_path);
+    err = bide__places_find(&places, addr, "tcp", 0);
+    if (err < 0)
         return err;
-    }
-    bide__unix_path_remember(&(*out)->path, &addresses[tried]);
-    return 0;
+    err = listen_at(epoll, &places, options != NULL ? options : &none, out);
+    bide__places_free(&places);
+    return err;
 }
 
 /* What accept4 says when there is no descriptor or memory for one more. */

@@ -108,6 +108,9 @@ static void forget(struct bide__epoll *epoll, struct bide__fd *fd)
     fd->state = BIDE__FD_FREE;
     bide__wake_all(&fd->waiting[BIDE__IN], -EBADF);
     bide__wake_all(&fd->waiting[BIDE__OUT], -EBADF);
+    if (fd->racer != NULL)
+        bide__wake(fd->racer, 0);
+    fd->racer = NULL;
 }
 
 int bide__fd_open(struct bide__epoll *epoll, int number, struct bide__fd **out)
@@ -177,6 +180,31 @@ int bide__fd_wait(struct bide__epoll *epoll, struct bide__fd *fd, enum bide__dir
     return bide__fd_park(epoll, &waiter);
 }
 
+int bide__fd_wait_any(struct bide__epoll *epoll, struct bide__fd *const fds[], size_t count,
+                      bide_time deadline, const char *what)
+{
+    struct bide_task *self = bide__loop_here->current;
+    struct bide__waiter waiter = BIDE__WAITER(waiter, what);
+    int result;
+
+    if (self->cancel_code != 0)
+        return bide__cancel_seen(self);
+    for (size_t i = 0; i < count; i++) {
+        bide__assert(fds[i]->state == BIDE__FD_OWNED && fds[i]->racer == NULL);
+        if (fds[i]->ready[BIDE__OUT] != 0)
+            return 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        fds[i]->racer = &waiter;
+    epoll->host.watched++;
+    result = bide__park_until(&waiter, deadline, -ETIME);
+    epoll->host.watched--;
+    for (size_t i = 0; i < count; i++)
+        if (fds[i]->racer == &waiter) /* else it was closed, and has another owner */
+            fds[i]->racer = NULL;
+    return result;
+}
+
 static void direction_ready(struct bide__epoll *epoll, struct bide__fd *fd,
                             enum bide__direction direction)
 {
@@ -185,6 +213,8 @@ static void direction_ready(struct bide__epoll *epoll, struct bide__fd *fd,
     fd->ready[direction] = epoll->tick;
     if (waiter != NULL)
         bide__wake(waiter, 0);
+    else if (direction == BIDE__OUT && fd->racer != NULL)
+        bide__wake(fd->racer, 0); /* false when another one of its descriptors has */
 }
 
 static void owned_event(struct bide__epoll *epoll, struct bide__fd *fd, uint32_t events)
@@ -225,7 +255,7 @@ static void sweep(struct bide__epoll *epoll, bide_time now)
             continue;
         }
         if (bide__list_is_empty(&fd->waiting[BIDE__IN]) &&
-            bide__list_is_empty(&fd->waiting[BIDE__OUT]))
+            bide__list_is_empty(&fd->waiting[BIDE__OUT]) && fd->racer == NULL)
             continue;
         asked++;
         bide__fd_check(epoll, fd);

@@ -42,7 +42,8 @@ struct bide__fd {
     uint8_t state;
     bool reads_on; /* HUP, RDHUP, ERR or PRI was seen: a short read does not empty it */
     struct bide__list
-        waiting[2]; /* at most one waiter each when owned; foreign: all in the first */
+        waiting[2];             /* at most one waiter each when owned; foreign: all in the first */
+    struct bide__waiter *racer; /* of a task that waits for any of several to be writable */
 };
 
 struct bide__fd_chunk;
@@ -99,6 +100,15 @@ bool bide__fd_check(struct bide__epoll *epoll, struct bide__fd *fd);
  */
 int bide__fd_wait(struct bide__epoll *epoll, struct bide__fd *fd, enum bide__direction direction,
                   uint32_t seen, const char *what);
+
+/*
+ * Wait until any of these owned descriptors, for which nobody else waits to write, is ready to, as
+ * its ready[BIDE__OUT] then tells. The caller clears that before, for those that are known not to
+ * be. Returns 0 (look at each, and at its generation), -ETIME at the deadline, -ECANCELED,
+ * -ETIMEDOUT.
+ */
+int bide__fd_wait_any(struct bide__epoll *epoll, struct bide__fd *const fds[], size_t count,
+                      bide_time deadline, const char *what);
 
 /* For wait_fd.c: the entry of a number; NULL when no number near it was ever seen. */
 struct bide__fd *bide__fd_known(const struct bide__epoll *epoll, int number);

@@ -29,7 +29,8 @@ typedef struct bide_listen_options {
  *
  * "tcp://127.0.0.1:8080", "tcp://[::1]:8080", "tcp://localhost:0" (any free port), "tcp://[::]:80"
  * or "tcp://:80" (all addresses of both families; of IPv4 alone where the machine has no IPv6),
- * "unix:/path", "unix:@abstract". A Unix path that a dead server left behind is taken over, one
+ * "unix:/path", "unix:@abstract"; "tcp://name:80" listens at the first address of the name that
+ * this machine has. A Unix path that a dead server left behind is taken over, one
  * that is served gives -EADDRINUSE.
  *
  * @param addr     borrowed for the call
@@ -38,11 +39,12 @@ typedef struct bide_listen_options {
  *
  * Returns 0, or
  *   -EINVAL      the address is malformed
- *   -ENOENT      the host is neither numeric nor localhost
+ *   -ENOENT, -ENODATA, -EAGAIN, -EIO  of a name, as of bide_getaddrinfo
  *   -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM  the kernel's word
  *   -EOPNOTSUPP  the loop has a virtual clock
- * Blocks:  no.
- * Cancel:  not a parking point.
+ *   -ECANCELED, -ETIMEDOUT  an enclosing scope fired while a name was looked up
+ * Blocks:  while a name is looked up, else not.
+ * Cancel:  safe; not a parking point but for a name that must be looked up.
  * Threads: tasks only.
  * Source:  listen(2), ipv6(7), unix(7).
  */
