@@ -28,6 +28,8 @@ endif()
 set(bide_pc_names bide bide-testing)
 if(bide_uring_built)
     list(APPEND bide_pc_names bide-uring)
+if(bide_cares_built)
+    list(APPEND bide_pc_names bide-cares)
 endif()
 foreach(bide_pc_name IN LISTS bide_pc_names)
     string(REPLACE "-" "_" bide_pc_library ${bide_pc_name})
@@ -35,6 +37,9 @@ foreach(bide_pc_name IN LISTS bide_pc_names)
     if(bide_pc_name STREQUAL "bide-uring") # an archive only: whoever links it links these
         string(APPEND bide_pc_description ", its files through io_uring")
         string(APPEND bide_pc_library " -lbide -luring ${bide_pc_private}")
+    if(bide_pc_name STREQUAL "bide-cares") # an archive only: whoever links it links these
+        string(APPEND bide_pc_description ", its names through c-ares")
+        string(APPEND bide_pc_library " -lbide -lcares ${bide_pc_private}")
     endif()
     if(bide_pc_name STREQUAL "bide-testing") # there is no shared one
         string(APPEND bide_pc_description ", for tests, in place of bide")
