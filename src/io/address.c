@@ -11,19 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-int bide__address_port(const char *text, uint16_t *number)
-{
-    unsigned long value = 0;
-    const char *at = text;
-
-    for (; *at >= '0' && *at <= '9' && value <= 65535; at++)
-        value = value * 10 + (unsigned long)(*at - '0');
-    if (at == text || *at != '\0' || value > 65535)
-        return -EINVAL;
-    *number = (uint16_t)value;
-    return 0;
-}
-
 static bide_address v4_address(struct in_addr host, uint16_t port)
 {
     bide_address address = {.bide__bytes = sizeof address.bide__v4};
@@ -45,12 +32,33 @@ static bide_address v6_address(struct in6_addr host, uint32_t zone, uint16_t por
     return address;
 }
 
+/* A decimal number up to a limit, and nothing after it; or -EINVAL. */
+static int parse_number(const char *text, uint64_t most, uint64_t *number)
+{
+    const char *at = text;
+
+    *number = 0;
+    for (; *at >= '0' && *at <= '9' && *number <= most; at++)
+        *number = *number * 10 + (uint64_t)(*at - '0');
+    return at == text || *at != '\0' || *number > most ? -EINVAL : 0;
+}
+
+int bide__address_port(const char *text, uint16_t *port)
+{
+    uint64_t number;
+
+    if (parse_number(text, UINT16_MAX, &number) < 0)
+        return -EINVAL;
+    *port = (uint16_t)number;
+    return 0;
+}
+
 uint32_t bide__address_interface(const char *text)
 {
     uint32_t index = if_nametoindex(text);
-    uint16_t number;
+    uint64_t number;
 
-    return index == 0 && bide__address_port(text, &number) == 0 ? number : index;
+    return index == 0 && parse_number(text, UINT32_MAX, &number) == 0 ? (uint32_t)number : index;
 }
 
 /*
@@ -202,8 +210,12 @@ static int format_unix(const bide_address *address, char *text, size_t size)
 
     if (length <= 0)
         return snprintf(text, size, "unix:");
+    if (path[0] == '\0' && memchr(path + 1, '\0', (size_t)length - 1) != NULL)
+        return -EINVAL; /* no text could stand for it */
     if (path[0] == '\0')
         return snprintf(text, size, "unix:@%.*s", length - 1, path + 1);
+    if (path[0] == '@')
+        return snprintf(text, size, "unix:./%.*s", length, path);
     return snprintf(text, size, "unix:%.*s", length, path);
 }
 
@@ -228,23 +240,26 @@ static int format_v4(const struct sockaddr_in *v4, char *text, size_t size)
 int bide_address_format(const bide_address *address, const char *scheme, char *text, size_t size)
 {
     char place[sizeof(struct sockaddr_un) + 16];
-    size_t before = 0, length;
+    size_t before = 0;
+    int length;
 
     switch (address->bide__bytes == 0 ? AF_UNSPEC : address->bide__any.sa_family) {
-    case AF_UNIX: scheme = NULL, length = (size_t)format_unix(address, place, sizeof place); break;
-    case AF_INET: length = (size_t)format_v4(&address->bide__v4, place, sizeof place); break;
-    case AF_INET6: length = (size_t)format_v6(&address->bide__v6, place, sizeof place); break;
+    case AF_UNIX: scheme = NULL, length = format_unix(address, place, sizeof place); break;
+    case AF_INET: length = format_v4(&address->bide__v4, place, sizeof place); break;
+    case AF_INET6: length = format_v6(&address->bide__v6, place, sizeof place); break;
     default: return -EINVAL;
     }
+    if (length < 0)
+        return length;
     if (scheme != NULL)
         before = strlen(scheme) + 3;
-    if (before >= size || length >= size - before)
+    if (before >= size || (size_t)length >= size - before)
         return -ENOSPC;
     if (scheme != NULL) {
         memcpy(text, scheme, before - 3);
         memcpy(text + before - 3, "://", 3);
     }
-    memcpy(text + before, place, length + 1);
+    memcpy(text + before, place, (size_t)length + 1);
     return 0;
 }
 

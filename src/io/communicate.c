@@ -76,33 +76,30 @@ static bide_async(int, collect, bide_stream *, stream, bide_output *, output)
 {
     ssize_t got;
 
-    bide__stream_hold(stream); /* another task may free the process */
     do {
         if (output != NULL && output->bytes < limit_of(output))
             got = keep_some(stream, output);
         else
             got = drop_some(stream, output);
     } while (got > 0);
-    bide__stream_let_go(stream);
     return (int)got;
 }
 
 /* Write what is left of the input, and close. */
-static bide_async(int, feed, bide_process *, process, const char *, input, size_t, bytes)
+static bide_async(int, feed, bide_process *, process, bide_stream *, stream, const char *, input,
+                  size_t, bytes)
 {
-    bide_stream *stream = process->pipes[STDIN_FILENO];
     ssize_t wrote = 0;
 
-    bide__stream_hold(stream);
     while (wrote >= 0 && process->fed < bytes) {
         wrote = bide_write(stream, input + process->fed, bytes - process->fed);
         if (wrote > 0)
             process->fed += (size_t)wrote;
     }
-    bide__stream_let_go(stream);
     if (wrote < 0 && wrote != -EPIPE) /* that one is told by not reading on */
         return (int)wrote;
-    bide_process_close_stdin(process);
+    if (process->pipes[STDIN_FILENO] == stream)
+        bide_process_close_stdin(process);
     return 0;
 }
 
@@ -110,13 +107,18 @@ static bide_async(int, feed, bide_process *, process, const char *, input, size_
 static int talk(bide_process *process, const char *input, size_t input_bytes, bide_output *out,
                 bide_output *err)
 {
-    bide_stream *const *pipes = process->pipes;
+    bide_stream *pipes[3];
     bide_group group = BIDE_GROUP_INIT;
     int result = 0;
 
+    for (int i = 0; i < 3; i++) { /* other tasks may close the input, and free the process */
+        pipes[i] = process->pipes[i];
+        if (pipes[i] != NULL)
+            bide__stream_hold(pipes[i]);
+    }
     bide_with_group (&group) {
         if (pipes[STDIN_FILENO] != NULL)
-            result = bide_spawn_in(&group, feed, process, input, input_bytes);
+            result = bide_spawn_in(&group, feed, process, pipes[STDIN_FILENO], input, input_bytes);
         if (result == 0 && pipes[STDERR_FILENO] != NULL && pipes[STDOUT_FILENO] != NULL)
             result = bide_spawn_in(&group, collect, pipes[STDERR_FILENO], err);
         if (result == 0 && pipes[STDOUT_FILENO] != NULL)
@@ -126,6 +128,9 @@ static int talk(bide_process *process, const char *input, size_t input_bytes, bi
         if (result < 0)
             bide_group_cancel(&group);
     }
+    for (int i = 0; i < 3; i++)
+        if (pipes[i] != NULL)
+            bide__stream_let_go(pipes[i]);
     return group.error < 0 ? group.error : result;
 }
 

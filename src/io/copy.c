@@ -184,8 +184,9 @@ static void give_back(struct copying *copying, size_t bytes)
     bide__assert(bide__stream_buffered(from) == 0 && bytes <= from->capacity);
     from->start = from->end = 0;
     while (from->end < bytes) {
-        ssize_t got = bide__sys_read(copying->ends[0], from->buf + from->end, bytes - from->end);
-        if (got == -EINTR)
+        /* Not by the seam: these bytes have been taken, and no failure may lose them. */
+        ssize_t got = read(copying->ends[0], from->buf + from->end, bytes - from->end);
+        if (got < 0 && errno == EINTR)
             continue;
         bide__assert(got > 0); /* they are there, and nobody else has this pipe */
         from->end += (size_t)got;

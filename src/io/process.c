@@ -32,13 +32,17 @@ static void sweep_orphans(void)
     pthread_mutex_lock(&orphans_lock);
     for (struct bide__child **at = &orphans; *at != NULL;) {
         struct bide__child *child = *at;
-        int err = bide__sys_waitid(child->end.number, &info, 0);
-        if ((err == 0 && info.si_pid == 0) || (err < 0 && err != -ECHILD)) {
+        int err = bide__sys_waitid(child->end.number, &info, WNOWAIT);
+        bool is_ours = err == -ECHILD || (err == 0 && info.si_pid == child->pid);
+        if ((err == 0 && info.si_pid == 0) || (err < 0 && err != -ECHILD && err != -EBADF)) {
             at = &child->next;
             continue;
         }
         __atomic_store_n(at, child->next, __ATOMIC_RELAXED);
-        bide__sys_close(child->end.number);
+        if (is_ours) { /* else the number was closed behind our back, and is another's */
+            bide__sys_waitid(child->end.number, &info, 0);
+            bide__sys_close(child->end.number);
+        }
         free(child);
     }
     pthread_mutex_unlock(&orphans_lock);
@@ -116,6 +120,8 @@ static int look(struct bide__child *child, bool sweeps_group, siginfo_t *info)
     struct bide__fd *fd = child->end.fd;
     int err;
 
+    if (!bide__endpoint_is_open(&child->end))
+        return -EBADF;
     if (fd->ready[BIDE__IN] == 0)
         return -EAGAIN;
     err = reap(child, sweeps_group, info);
@@ -273,13 +279,23 @@ static int tell_all(const bide_process *process, int number)
     return err;
 }
 
+/* In a callback nothing can be waited for, under no shield. */
+static bool may_wait(void)
+{
+    return bide__loop_here->current->waiter != &bide__calling_back;
+}
+
 /* The process is held. Returns 0 when it is over, or why it is not. */
 static int stop(bide_process *process, bide_time grace)
 {
     int err = 0;
 
+    if (process->life == BIDE__PROCESS_RUNS)
+        collect(process, false); /* one that has ended is only reaped */
     if (process->life != BIDE__PROCESS_RUNS)
         return 0;
+    if (!may_wait())
+        return -ECANCELED;
     process->sweeps_group = process->leads_group;
     if (grace > 0 && tell_all(process, SIGTERM) == 0) {
         tell_all(process, SIGCONT); /* a stopped one hears nothing else */
@@ -432,16 +448,22 @@ void bide_process_free(bide_process *process)
         bide_close(process->pipes[i]);
         process->pipes[i] = NULL;
     }
-    if (process->kill_on_exit)
+    if (process->kill_on_exit && may_wait())
         stop(process, process->grace_ns);
+    else if (process->kill_on_exit && process->life == BIDE__PROCESS_RUNS)
+        tell_all(process, SIGKILL);
     if (process->life == BIDE__PROCESS_RUNS)
         collect(process, false);
     process->is_freed = true;
     if (process->child != NULL) {
         struct bide__child *child = process->child;
         process->child = NULL;
-        bide__wake_all(&child->end.fd->waiting[BIDE__IN], -EBADF);
-        hand_over(loop, child);
+        if (bide__endpoint_is_open(&child->end)) {
+            bide__wake_all(&child->end.fd->waiting[BIDE__IN], -EBADF);
+            hand_over(loop, child);
+        } else {
+            leave_loop(child);
+        }
     }
     bide__process_let_go(process);
     sweep_orphans();

@@ -217,6 +217,7 @@ struct stdio {
     int opened;         /* to be closed once the child has it; or -1 */
     bide_stream *pipe;  /* our end; or NULL */
     bide_stream *given; /* whose description was made blocking; or NULL */
+    bool was_unblocking;
 };
 
 static int make_pipe(struct bide__epoll *epoll, bool is_input, struct stdio *stdio)
@@ -270,9 +271,13 @@ static int take_stream(bide_stream *stream, bool is_input, struct stdio *stdio)
     err = bide__sys_is_pipe(number);
     if (err != 0)
         return err < 0 ? err : reopen_pipe(number, is_input, stdio);
-    if (stream->users > 0)
+    if (stream->is_read || stream->is_written)
         return -EBUSY;
     stdio->wanted = number;
+    err = bide__sys_mode(number);
+    if (err < 0)
+        return err;
+    stdio->was_unblocking = (err & O_NONBLOCK) != 0;
     err = bide__sys_set_blocking(number, true);
     if (err == 0)
         stdio->given = stream;
@@ -306,9 +311,9 @@ static void release_stdio(const struct stdio *stdio, bool has_failed)
     for (int i = 0; i < STDIO_COUNT; i++) {
         if (stdio[i].opened >= 0)
             bide__sys_close(stdio[i].opened);
-        if (has_failed && stdio[i].given != NULL)
+        if (has_failed && stdio[i].given != NULL && stdio[i].was_unblocking)
             bide__sys_set_blocking(stdio[i].wanted, false);
-        else if (stdio[i].given != NULL)
+        else if (!has_failed && stdio[i].given != NULL)
             stdio[i].given->is_given = true;
         if (has_failed && stdio[i].pipe != NULL)
             bide_close(stdio[i].pipe);

@@ -27,6 +27,8 @@ static int shut_down(void *frame)
     if (number < 0)
         return 0; /* the loop ends by itself */
     loop->shutdown_signal = number;
+    if (loop->is_ending)
+        return 0; /* and has told everybody */
     loop->drain_until = bide__time_after(bide_now(), shutdown->grace_ns);
     bide__task_cancel(loop->first, -ECANCELED);
     if (bide_sleep_until(loop->drain_until) == 0)

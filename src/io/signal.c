@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/sys_signal.h"
 #include "sched/task.h"
@@ -33,6 +34,7 @@ struct bide_signals {
     struct bide__at_stop at_stop;
     struct bide_chan *chan; /* NULL when taken by call */
     bool counts;
+    bool gives_rest_back; /* what was caught and is not taken is raised again */
     bool is_dropped;
     bool has_sender; /* the task that sends into the channel lives */
 };
@@ -73,21 +75,31 @@ static int use(int number)
     return err;
 }
 
-/* One fewer; the last gives the signal back, unless somebody else has taken it meanwhile. */
-static void unuse(int number)
+/*
+ * One fewer; the last gives the signal back, unless somebody else has taken it meanwhile. True when
+ * it was the last.
+ */
+static bool unuse(int number)
 {
     struct sigaction now;
 
     bide__assert(users[number] > 0);
-    if (--users[number] == 0 && sigaction(number, NULL, &now) == 0 && now.sa_handler == handle)
+    if (--users[number] > 0)
+        return false;
+    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == handle)
         sigaction(number, &before[number], NULL);
+    return true;
 }
 
-static void unuse_all(uint64_t numbers)
+/* Returns those that nobody uses any more. */
+static uint64_t unuse_all(uint64_t numbers)
 {
+    uint64_t unused = 0;
+
     for (int number = 1; number <= SIGNALS_MOST; number++)
-        if (numbers >> (number - 1) & 1)
-            unuse(number);
+        if ((numbers >> (number - 1) & 1) && unuse(number))
+            unused |= UINT64_C(1) << (number - 1);
+    return unused;
 }
 
 /* Take the signals' dispositions, and stand in the list. */
@@ -113,19 +125,22 @@ static int enlist(struct bide_signals *self)
     return err;
 }
 
-static void delist(struct bide_signals *self, bool gives_back)
+/* Returns the signals that nobody catches any more. */
+static uint64_t delist(struct bide_signals *self, bool gives_back)
 {
     _Atomic(struct bide_signals *) *at = &all;
+    uint64_t unused = 0;
 
     pthread_mutex_lock(&lock);
     if (gives_back)
-        unuse_all(self->numbers);
+        unused = unuse_all(self->numbers);
     while (atomic_load(at) != self)
         at = &atomic_load(at)->next;
     atomic_store(at, atomic_load(&self->next));
     pthread_mutex_unlock(&lock);
     while (atomic_load(&walkers) > 0)
         sched_yield();
+    return unused;
 }
 
 static void free_when_done(struct bide_signals *self)
@@ -213,10 +228,22 @@ int bide__signals_catch(const int *numbers, size_t count, bool counts, bide_sign
     return 0;
 }
 
+/* Signals that nobody has taken do what they would have done without us. */
+static void raise_again(uint64_t numbers)
+{
+    for (int number = 1; number <= SIGNALS_MOST; number++)
+        if (numbers >> (number - 1) & 1)
+            kill(getpid(), number);
+}
+
 void bide__signals_drop(bide_signals *self)
 {
+    uint64_t unused;
+
     bide__assert(!self->is_dropped);
-    delist(self, true);
+    unused = delist(self, true);
+    if (self->gives_rest_back) /* where others catch it still, they were told */
+        raise_again((self->pending | atomic_exchange(&self->caught, 0)) & unused);
     bide__list_remove(&self->at_stop.link);
     self->loop->host->watched -= self->counts;
     self->is_dropped = true;
@@ -231,7 +258,8 @@ int bide__signals_take(bide_signals *self)
     struct bide_task *task = self->loop->current;
     int number;
 
-    while (self->pending == 0) {
+    /* Also what the handler has noted and no poll has brought over yet. */
+    while ((self->pending |= atomic_exchange(&self->caught, 0)) == 0) {
         struct bide__waiter waiter = BIDE__WAITER(waiter, "a signal");
         int err;
 
@@ -239,6 +267,7 @@ int bide__signals_take(bide_signals *self)
             return bide__cancel_seen(task);
         bide__waitq_join(&self->waiting, &waiter);
         err = bide__park(&waiter);
+        self->pending |= atomic_exchange(&self->caught, 0);
         if (err < 0 && (self->is_dropped || self->pending == 0))
             return err;
     }
@@ -259,6 +288,7 @@ int bide__signal_wait(const int *numbers, size_t count)
     if (result < 0)
         return result;
     result = bide__signals_take(signals);
+    signals->gives_rest_back = true;
     bide__signals_drop(signals);
     return result;
 }

@@ -212,10 +212,20 @@ static int take(struct bide_fds *fds, int *number)
     while (fds->next < fds->filled) {
         const struct epoll_event *event = &fds->batch[fds->next++];
         uint32_t ready = still_wanted(fds, event);
-        if (ready != 0) {
-            *number = (int)(uint32_t)event->data.u64;
-            return (int)ready;
+        int at = (int)(uint32_t)event->data.u64, err;
+        if (ready == 0)
+            continue;
+        /* Setting the same again tells whether the number still is what was to be watched. */
+        err = control(fds->number, EPOLL_CTL_MOD, at, fds->watched[at].events,
+                      fds->watched[at].generation);
+        if (err == -ENOENT || err == -EBADF) {
+            fds->watched[at].generation++;
+            fds->watched[at].events = 0;
+            fds->is_haunted = true; /* if a duplicate is open, it would be told for ever */
+            continue;
         }
+        *number = at;
+        return (int)ready;
     }
     return 0;
 }

@@ -138,6 +138,7 @@ void bide__loop_end(struct bide_loop *loop)
     bide_time now = bide__loop_now(loop);
 
     loop->is_ending = true;
+    loop->first = NULL;
     loop->linger_at =
         bide__time_after(loop->drain_until > now ? loop->drain_until : now, LINGER_TIME);
     bide__loop_each(loop, loop->drain_until > now ? cancel_undrained : cancel_living, NULL);

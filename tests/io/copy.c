@@ -179,6 +179,8 @@ TEST(copy, short_copy_makes_no_pipe)
     CHECK_EQ(run(copies_little, NULL), 0);
 }
 
+static int given_back; /* cancels that found bytes in the pipe between */
+
 /* Cancel a copy after so many turns, count, copy on. Returns false when it had ended before. */
 static bool canceled_at(enum kind in, enum kind out, int nth)
 {
@@ -209,6 +211,7 @@ static bool canceled_at(enum kind in, enum kind out, int nth)
     }
     copied = await(copier);
     CHECK(copied > 0 || copied == -ECANCELED);
+    given_back += bide__stream_buffered(flow.from) > 0;
     if (copied < 0)
         copied = 0;
     task(size_t) reader = spawn(reads_on, flow.sink, position);
@@ -235,8 +238,7 @@ static int cancels_in_turn(void *arg)
     while (nth < 200 && canceled_at(kind, kind, nth))
         nth++;
     CHECK(nth > 10);
-    /* Some cancels met bytes on their way: for sockets, nothing else makes this call. */
-    CHECK(bide__fault_count(BIDE__CALL_READ) > 0);
+    CHECK(given_back > 0); /* some cancels met bytes on their way */
     return 0;
 }
 

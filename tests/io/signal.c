@@ -329,3 +329,69 @@ TEST(signal, waiting_is_no_deadlock)
     CHECK_EQ(bide_run(only_a_signal_can_help, NULL, NULL), 0);
     CHECK_EQ(bide_test_run(only_a_signal_can_help, NULL, 0, NULL), 0);
 }
+
+static int handled;
+
+static async(int, raise_and_cancel, bide_scope *, scope)
+{
+    raise(SIGUSR1);
+    bide_scope_cancel(scope);
+    return 0;
+}
+
+static async(int, raise_both)
+{
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    return 0;
+}
+
+static void count_it(int number)
+{
+    (void)number;
+    handled++;
+}
+
+static int has_come_already(void *arg)
+{
+    bide_scope scope = BIDE_SCOPE_INIT;
+
+    (void)arg;
+    with_scope (&scope) {
+        task(int) raiser = spawn(raise_and_cancel, &scope);
+        CHECK_EQ(bide_signal_wait(SIGUSR1), SIGUSR1);
+        detach(raiser);
+    }
+    return 0;
+}
+
+/*
+ * Goal:   a signal that has come is returned, even when a scope fires before it was brought over.
+ * Method: raise and cancel in one turn.
+ */
+TEST(signal, wait_returns_what_came_before_the_cancel)
+{
+    for (uint64_t seed = 0; seed < 100; seed++)
+        CHECK_EQ(bide_test_run(has_come_already, NULL, seed, NULL), 0);
+}
+
+static int two_come(void *arg)
+{
+    (void)arg;
+    signal(SIGUSR2, count_it);
+    task(int) raiser = spawn(raise_both);
+    CHECK_EQ(bide_signal_wait(SIGUSR1, SIGUSR2), SIGUSR1);
+    CHECK_EQ(await(raiser), 0);
+    CHECK_EQ(handled, 1);
+    signal(SIGUSR2, SIG_DFL);
+    return 0;
+}
+
+/*
+ * Goal:   of two that came, the one that is not returned does what it did before.
+ * Method: a handler of the program's counts it.
+ */
+TEST(signal, wait_gives_the_others_back)
+{
+    CHECK_EQ(bide_test_run(two_come, NULL, 0, NULL), 0);
+}

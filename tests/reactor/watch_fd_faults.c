@@ -58,6 +58,42 @@ TEST(watch_fd_faults, closed_behind_our_back_is_harmless)
     CHECK_EQ(run(closes_behind_our_back, NULL), 0);
 }
 
+static int closes_one_of_a_batch(void *arg)
+{
+    int first[2], second[2], fd;
+    bide_fds *fds;
+
+    (void)arg;
+    make_pipe(first);
+    make_pipe(second);
+    CHECK_EQ(bide_fds_open(&fds), 0);
+    CHECK_EQ(bide_watch_fd(fds, first[0], BIDE_READ), 0);
+    CHECK_EQ(bide_watch_fd(fds, second[0], BIDE_READ), 0);
+    put(first[1]);
+    put(second[1]);
+    CHECK_EQ(next_of(fds, &fd),
+             BIDE_READ); /* both were fetched; the other one is closed, and its */
+    int *told = fd == first[0] ? first : second, *other = fd == first[0] ? second : first;
+    int duplicate = dup(other[0]); /* number given to somebody whom nobody watches, while it */
+    CHECK_EQ(dup3(told[0], other[0], O_CLOEXEC), other[0]); /* stays ready in a duplicate */
+    CHECK_EQ(bide_watch_fd(fds, told[0], 0), 0);
+    CHECK(is_quiet(fds));
+    bide_fds_close(fds);
+    close(duplicate);
+    close_both(first);
+    close_both(second);
+    return 0;
+}
+
+/*
+ * Goal:   a number that was closed after its event was fetched is not told, whoever has it now.
+ * Method: two ready in one batch; close one and reuse its number, with a duplicate left open.
+ */
+TEST(watch_fd_faults, closed_after_the_fetch_is_not_told)
+{
+    CHECK_EQ(run(closes_one_of_a_batch, NULL), 0);
+}
+
 /* A pipe end is watched, closed with a duplicate left, given up, and then has something to read. */
 static int haunt(bide_fds *fds, int ends[2])
 {

@@ -44,7 +44,7 @@ typedef struct bide_address {
  * @param address  filled
  *
  * Returns 0, or
- *   -EINVAL     the text is malformed, or names an interface that is not there
+ *   -EINVAL     the text is malformed, or names an interface that is not there (by its name)
  *   -ENOENT     the host is neither numeric nor localhost
  * Blocks:  no.
  * Cancel:  not a parking point.
@@ -63,7 +63,8 @@ BIDE_API int bide_address_parse(const char *text, bide_address *address);
  * @param text     filled, with a zero byte; 128 bytes always do for "tcp" and "udp"
  * @param size     its size in bytes
  *
- * Returns 0, -ENOSPC when it does not fit, or -EINVAL for what is no address.
+ * Returns 0, -ENOSPC when it does not fit, or -EINVAL for what is no address, and for an abstract
+ * name with a zero byte in it.
  * Blocks:  no.
  * Cancel:  not a parking point.
  * Threads: any.

@@ -18,8 +18,8 @@
  *
  *      running --ends--> ended --reaped by wait, try_wait, communicate, stop--> status is known
  *         |
- *         +--freed--> reaped in the background: by a task while the loop runs, after that by any
- *                     later spawn or free; never left as a zombie beside a program that spawns
+ *         +--freed--> reaped in the background: by a task while the loop runs and has room for one,
+ *                     else by any later spawn or free; no zombie stays beside a program that spawns
  *
  * With kill_on_exit no child outlives what waits for it: see bide_process_options.
  */
@@ -179,7 +179,7 @@ BIDE_API int bide_process_wait(bide_process *process, bide_process_status *statu
  * @param process  borrowed
  * @param status   filled; or NULL
  *
- * Returns 0, -EAGAIN while it runs, or -ECHILD as bide_process_wait does.
+ * Returns 0, -EAGAIN while it runs, or -ECHILD, -EBADF as bide_process_wait does.
  * Blocks:  no.
  * Cancel:  not a parking point.
  * Threads: the process's own loop.

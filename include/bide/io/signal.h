@@ -132,7 +132,8 @@ BIDE_API int bide_shutdown_signal(void);
  * Returns the number of the one that came, the errors of signals_open, or
  *   -ECANCELED, -ETIMEDOUT  an enclosing scope fired
  * Blocks:  yes.
- * Cancel:  safe: a signal that has come is returned, even when a scope fires at the same time.
+ * Cancel:  safe: a signal that has come is returned, even when a scope fires at the same time. Of
+ *          several that came, the others do what they did before the call.
  * Threads: tasks only.
  */
 #define bide_signal_wait(...)                                                                      \
@@ -147,8 +148,8 @@ BIDE_API int bide_shutdown_signal(void);
  * returned meanwhile; then they, and every other task, are cancelled. The signals do again what
  * they did before: a second one mostly kills.
  *
- * Returns 0, -EINVAL for a bad number or a grace below 0, -EALREADY when it was asked before, or
- * the errors of signals_open and spawn.
+ * Returns 0, -EINVAL for a bad number, more than 15 of them, or a grace below 0, -EALREADY when it
+ * was asked before, or the errors of signals_open and spawn.
  * Blocks:  no.
  * Cancel:  not a parking point.
  * Threads: tasks only.
