@@ -7,12 +7,14 @@
 #include <bide/testing.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 struct job {
@@ -66,13 +68,23 @@ static bide_local user;
 
 static bide_stream *s, *other;
 static bide_listener *listener;
-static int fd, file, pidfd, signals;
+static bide_datagram *udp;
+static bide_address peer;
+static bide_file *page;
+static bide_directory *directory;
+static bide_directory_entry entry;
+static bide_inotify *changes;
+static bide_inotify_event change;
+static bide_process *process;
+static bide_process_status status;
+static bide_signals *caught;
+static bide_fds *fds;
+static int fd, file;
 static const char *addr;
 static char *name;
 static const char *data;
 static char buf[4096], line[512];
 static struct iovec pieces[2];
-static siginfo_t info;
 
 static bide_time at;
 static int err, value, results[100];
