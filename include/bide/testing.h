@@ -6,8 +6,9 @@
  * Under bide_test_run time stands still while tasks run and jumps to the next deadline when all of
  * them sleep: a year's sleep takes no time, and bide_sleep is the way to let time pass. A seed
  * permutes the order in which ready tasks run: the same seed gives the same run, another one
- * another legal interleaving, and bide_test_seeds tries many. Descriptors are not served there:
- * streams come from bide_stream_pair, and calls that need the kernel return -EOPNOTSUPP.
+ * another legal interleaving, and bide_test_seeds tries many. Descriptors are not waited for there:
+ * streams come from bide_stream_pair, and what else would have to wait for one returns -EOPNOTSUPP.
+ * Offloaded calls, files and names take no thread and no time; signals and posts come as ever.
  *
  *     static int scenario(void *arg) { ... return balance == 200 ? 0 : -1; }
  *
@@ -95,14 +96,14 @@ BIDE_API int bide_test_settle(void);
  *     socket bind listen accept connect shutdown close
  *     recv send   reading and writing sockets, with their variants
  *     sockopt     asking sockets for options and addresses, and setting them
- *     read write pipe splice  descriptors that are no sockets; splice is sendfile as well
+ *     read write pipe splice  files, and other descriptors than sockets; splice is sendfile too
  *     open file   opening files; file is every other call on files, directories and their names
- *     eventfd inotify         making one
+ *     eventfd inotify         making one; inotify also what it watches
  *     thread      starting a thread of the pool
  *     clone waitid kill       processes
  *     sigaction   changing what a signal does
  *
- * The virtual clock and bide_stream_pair make calls of the first two lines only.
+ * The virtual clock and bide_stream_pair by themselves make calls of the first two lines only.
  *
  * @param call   its name, as above
  * @param nth    1 is the next one
@@ -150,6 +151,7 @@ BIDE_API int64_t bide_test_count(const char *call);
 /**
  * Forget every planned failure and limit, and count calls from 0 again.
  *
+ * Returns nothing.
  * Blocks:  no.
  * Cancel:  not a parking point.
  * Threads: any, while no other thread runs a loop.
