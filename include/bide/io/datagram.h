@@ -263,8 +263,8 @@ BIDE_API void bide_datagram_close(bide_datagram *datagram);
  *
  * @param datagram   borrowed
  * @param group      borrowed for the call; its port means nothing
- * @param interface  on which: a name ("eth0") or a number ("2"); NULL lets the group's zone
- *                   (%eth0) say it, or the kernel choose
+ * @param interface  borrowed for the call; on which: a name ("eth0") or a number ("2"); NULL lets
+ *                   the group's zone (%eth0) say it, or the kernel choose
  *
  * Returns 0, or
  *   -EADDRINUSE  joined already
@@ -286,7 +286,7 @@ BIDE_API int bide_datagram_join(bide_datagram *datagram, const bide_address *gro
  *
  * @param datagram   borrowed
  * @param group      borrowed for the call
- * @param interface  as it was joined with
+ * @param interface  borrowed for the call; as it was joined with
  *
  * Returns 0, -EADDRNOTAVAIL when it was not joined, or -EINVAL, -ENODEV, -EOPNOTSUPP, -EBADF as
  * bide_datagram_join.
@@ -331,7 +331,8 @@ BIDE_API int bide_datagram_set_multicast_loop(bide_datagram *datagram, bool on);
  * Choose the interface that multicast datagrams leave by.
  *
  * @param datagram   borrowed
- * @param interface  a name ("eth0") or a number ("2"); NULL lets the kernel choose again
+ * @param interface  borrowed for the call; a name ("eth0") or a number ("2"); NULL lets the kernel
+ *                   choose again
  *
  * Returns 0, -ENODEV for an interface that is not there, -EOPNOTSUPP for a Unix socket, or -EBADF.
  * Blocks:  no.

@@ -30,7 +30,7 @@ typedef struct bide_directory_entry {
  * Open a directory to read its entries.
  *
  * @param path  borrowed for the call
- * @param out   set to a directory that the caller owns, to be closed
+ * @param out   the directory, owned by the caller: bide_directory_close
  *
  * Returns 0, or
  *   -ENOENT, -ENOTDIR, -EACCES, -EMFILE, ...  as open(2)

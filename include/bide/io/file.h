@@ -43,7 +43,7 @@ enum {
  * @param path   borrowed for the call
  * @param flags  as open(2); O_CLOEXEC is always added
  * @param mode   permissions of a file that is made, as far as the umask lets them
- * @param out    set to a file that the caller owns, to be closed
+ * @param out    the file, owned by the caller: bide_file_close
  *
  * Returns 0, or
  *   -ENOENT, -EACCES, -EMFILE, ...  as open(2)
@@ -60,8 +60,8 @@ BIDE_API int bide_file_open(const char *path, int flags, mode_t mode, bide_file 
 /**
  * Make a file of a descriptor.
  *
- * @param fd   moved: closed with the file; the caller keeps it when this fails
- * @param out  set to a file that the caller owns, to be closed
+ * @param fd   moved into the file, which closes it; on failure it stays the caller's
+ * @param out  the file, owned by the caller: bide_file_close
  *
  * Returns 0, -EBADF or -ENOMEM.
  * Blocks:  no.
@@ -250,9 +250,9 @@ BIDE_API int bide_file_fd(const bide_file *file);
  * bide_flush and with bide_close: which therefore waits here, even in a cancelled scope, and hands
  * an error to the loop's reports (BIDE_REPORT_LOST_WRITE). Call bide_flush first to see it.
  *
- * @param file  moved: the stream's, and closed with it; the caller keeps it when this fails. No
- *              task may be inside
- * @param out   set to a stream that the caller owns
+ * @param file  moved into the stream, which closes it; on failure it stays the caller's. No task
+ *              may be inside
+ * @param out   the stream, owned by the caller: bide_close
  *
  * Returns 0 or -ENOMEM.
  * Blocks:  no.

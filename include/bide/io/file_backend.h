@@ -2,8 +2,8 @@
 /*
  * file_backend.h - who does the calls on files: threads of the pool, or a backend in their place.
  *
- * A backend (bide_uring is one) takes calls over, one by one, and may pass on any of them: those go
- * to the pool. Programs see no difference.
+ * A backend (bide/uring.h has one) takes calls over, one by one, and may pass on any of them: those
+ * go to the pool. Programs see no difference.
  */
 #ifndef BIDE_IO_FILE_BACKEND_H
 #define BIDE_IO_FILE_BACKEND_H

@@ -27,6 +27,7 @@
 #include <bide/base/api.h>
 #include <bide/sync/chan.h>
 
+/* A watcher. */
 typedef struct bide_inotify bide_inotify;
 
 /* One thing that happened. */
@@ -38,9 +39,9 @@ typedef struct bide_inotify_event {
 } bide_inotify_event;
 
 /**
- * Begin to watch nothing yet.
+ * Make a watcher that watches nothing yet.
  *
- * @param out  owned by the caller: bide_inotify_close
+ * @param out  the watcher, owned by the caller: bide_inotify_close
  *
  * Returns 0, or
  *   -EMFILE      the user has fs.inotify.max_user_instances of them, or no descriptor is left
@@ -48,7 +49,7 @@ typedef struct bide_inotify_event {
  *   -EOPNOTSUPP  the loop has a virtual clock (bide/testing.h)
  * Blocks:  no.
  * Cancel:  not a parking point.
- * Threads: tasks only; it stays on this loop.
+ * Threads: tasks only; the watcher stays on this loop.
  * Source:  inotify_init(2).
  */
 BIDE_API int bide_inotify_open(bide_inotify **out);
@@ -72,7 +73,7 @@ BIDE_API int bide_inotify_open(bide_inotify **out);
  *   -EBADF   closed behind the library's back
  * Blocks:  as any path look-up does: not on a local file system.
  * Cancel:  not a parking point.
- * Threads: the loop of `inotify`.
+ * Threads: the watcher's own loop.
  * Source:  inotify_add_watch(2).
  */
 BIDE_API int bide_inotify_add(bide_inotify *inotify, const char *path, uint32_t mask);
@@ -88,7 +89,7 @@ BIDE_API int bide_inotify_add(bide_inotify *inotify, const char *path, uint32_t 
  * Returns 0, -EINVAL when there is no such watch (any more), or -EBADF.
  * Blocks:  no.
  * Cancel:  not a parking point: works in a cancelled scope.
- * Threads: the loop of `inotify`.
+ * Threads: the watcher's own loop.
  * Source:  inotify_rm_watch(2).
  */
 BIDE_API int bide_inotify_remove(bide_inotify *inotify, int watch);
@@ -105,13 +106,13 @@ BIDE_API int bide_inotify_remove(bide_inotify *inotify, int watch);
  *   -ECANCELED, -ETIMEDOUT  an enclosing scope fired; no event was taken
  * Blocks:  until something happens.
  * Cancel:  safe: no event is lost.
- * Threads: the loop of `inotify`.
+ * Threads: the watcher's own loop.
  * Source:  inotify(7).
  */
 BIDE_API int bide_inotify_next(bide_inotify *inotify, bide_inotify_event *event);
 
 /**
- * Close it. All watches end, and events that nobody took are gone.
+ * Close a watcher. All watches end, and events that nobody took are gone.
  *
  * A task in bide_inotify_next returns -EBADF. One that waits for the channel gets -EPIPE; after
  * that the channel is gone.
@@ -121,7 +122,7 @@ BIDE_API int bide_inotify_next(bide_inotify *inotify, bide_inotify_event *event)
  * Returns nothing.
  * Blocks:  no.
  * Cancel:  not a parking point: works in a cancelled scope.
- * Threads: the loop of `inotify`.
+ * Threads: the watcher's own loop.
  */
 BIDE_API void bide_inotify_close(bide_inotify *inotify);
 
@@ -141,7 +142,7 @@ BIDE_API struct bide_chan *bide__inotify_chan(bide_inotify *inotify);
  * bide_inotify_next, or without memory for the channel or the task.
  * Blocks:  no.
  * Cancel:  not a parking point; what a cancelled receive would have got stays in the channel.
- * Threads: tasks of the loop of `inotify`.
+ * Threads: the watcher's own loop.
  */
 #define bide_inotify_events(inotify)                                                               \
     ((bide_chan(bide_inotify_event))(uintptr_t)bide__inotify_chan(inotify))

@@ -30,8 +30,8 @@ typedef struct bide_listen_options {
  * "tcp://127.0.0.1:8080", "tcp://[::1]:8080", "tcp://localhost:0" (any free port), "tcp://[::]:80"
  * or "tcp://:80" (all addresses of both families; of IPv4 alone where the machine has no IPv6),
  * "unix:/path", "unix:@abstract"; "tcp://name:80" listens at the first address of the name that
- * this machine has. A Unix path that a dead server left behind is taken over, one
- * that is served gives -EADDRINUSE.
+ * this machine has. A Unix path that a dead server left behind is taken over, one that is served
+ * gives -EADDRINUSE.
  *
  * @param addr     borrowed for the call
  * @param options  borrowed for the call, or NULL

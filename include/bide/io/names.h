@@ -49,10 +49,12 @@ typedef struct bide_lookup_options {
 /**
  * Find the addresses of a host.
  *
- * @param host     a name, or an address as text; NULL for this machine (see passive)
- * @param service  a port number as text, or a service's name ("https"); NULL for port 0
+ * @param host     borrowed for the call: a name, or an address as text; NULL for this machine (see
+ *                 passive)
+ * @param service  borrowed for the call: a port number as text, or a service's name ("https"); NULL
+ *                 for port 0
  * @param options  borrowed for the call, or NULL
- * @param out      owned by the caller: bide_addresses_free
+ * @param out      what was found, owned by the caller: bide_addresses_free
  *
  * Returns 0, or
  *   -ENOENT        there is no such name (EAI_NONAME)

@@ -30,7 +30,7 @@ typedef struct bide_signals bide_signals;
  *
  * @param numbers  borrowed for the call
  * @param count    how many, at least 1
- * @param out      owned
+ * @param out      owned by the caller: bide_signals_close
  *
  * Returns 0, or as bide_signals_open says.
  * Blocks:  no.
@@ -57,11 +57,11 @@ BIDE_API struct bide_chan *bide__signals_chan(bide_signals *signals);
  * What each signal did before it does again, unless somebody else still waits for it. Signals that
  * were caught and not received are dropped.
  *
- * @param signals  gone after the call, its channel as well; NULL is ignored
+ * @param signals  owned, and gone after the call, its channel as well; NULL is ignored
  *
  * Returns nothing.
  * Blocks:  no.
- * Cancel:  not a parking point.
+ * Cancel:  not a parking point: works in a cancelled scope.
  * Threads: the loop's own.
  */
 BIDE_API void bide_signals_close(bide_signals *signals);
@@ -105,9 +105,9 @@ BIDE_API int bide_shutdown_signal(void);
 #ifndef __cplusplus
 
 /*
- * signals_open(&s, numbers...): catch these signals from now on, until bide_signals_close.
+ * bide_signals_open(&s, numbers...): catch these signals from now on, until bide_signals_close.
  *
- * Returns 0 with s to be closed, or
+ * Returns 0 with s owned by the caller, or
  *   -EINVAL  no such signal, or one that cannot be caught or is a fault (SIGKILL, SIGSEGV ...)
  *   -ENOMEM, -EMFILE, -ENFILE  no memory or descriptor; nothing is caught
  * Blocks:  no.
@@ -120,16 +120,17 @@ BIDE_API int bide_shutdown_signal(void);
                        sizeof((const int[]){__VA_ARGS__}) / sizeof(int), (out))
 
 /*
- * signals_chan(s): the signals' numbers, as a chan(int) that is received from or selected on. It
- * is s's: it gives -EPIPE after bide_signals_close, or when the loop ends, and is not to be freed.
+ * bide_signals_chan(s): the signals' numbers, as a chan(int) that is received from or selected on.
+ * It is s's: it gives -EPIPE after bide_signals_close, or when the loop ends, and is not to be
+ * freed.
  */
 #define bide_signals_chan(s) ((bide_chan(int))(uintptr_t)bide__signals_chan(s))
 
 /*
- * signal_wait(numbers...): wait for one of these signals. They are caught while the call waits
+ * bide_signal_wait(numbers...): wait for one of these signals. They are caught while the call waits
  * only: before and after it they do what they did.
  *
- * Returns the number of the one that came, the errors of signals_open, or
+ * Returns the number of the one that came, the errors of bide_signals_open, or
  *   -ECANCELED, -ETIMEDOUT  an enclosing scope fired
  * Blocks:  yes.
  * Cancel:  safe: a signal that has come is returned, even when a scope fires at the same time. Of
@@ -140,7 +141,8 @@ BIDE_API int bide_shutdown_signal(void);
     bide__signal_wait((const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 /*
- * shutdown_on(numbers..., grace): end the program in good order when one of these signals comes.
+ * bide_shutdown_on(numbers..., grace): end the program in good order when one of these signals
+ * comes.
  *
  * The loop's first task is cancelled then: what waits in it returns -ECANCELED, and what it awaits
  * is cancelled with it. Servers (bide_serve) take no more connections and let those they have go on
@@ -149,7 +151,7 @@ BIDE_API int bide_shutdown_signal(void);
  * they did before: a second one mostly kills.
  *
  * Returns 0, -EINVAL for a bad number, more than 15 of them, or a grace below 0, -EALREADY when it
- * was asked before, or the errors of signals_open and spawn.
+ * was asked before, or the errors of bide_signals_open and spawn.
  * Blocks:  no.
  * Cancel:  not a parking point.
  * Threads: tasks only.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.h - byte streams: one type for TCP, Unix sockets, pipes and pairs in memory.
+ * stream.h - byte streams: one type for TCP, Unix sockets, pipes, terminals, files and pairs in
+ * memory.
  *
  * Calls look blocking; only the calling task waits. One task may read while another writes; a
  * second reader or writer gets -EBUSY. Reads go straight into the caller's memory; only calls that
@@ -8,14 +9,12 @@
  * than the stream's limit.
  *
  * How much happened is never lost: a call that moved some bytes before an error or a cancel returns
- * their number, short of what was asked, and the next call returns the reason.
- * Only bide_close by another task leaves no next call: it makes the calls inside return -EBADF.
+ * their number, short of what was asked, and the next call returns the reason. Only bide_close by
+ * another task leaves no next call: it makes the calls inside return -EBADF.
  *
  * A stream's descriptor is the library's. Where a program closes the number all the same, calls
- * return
- * -EBADF as soon as that is noticed: when a stream takes the number over, or a second after tasks
- *        have
- * waited. Before, a stranger who has got the number may be read and written.
+ * return -EBADF as soon as that is noticed: when a stream takes the number over, or a second after
+ * tasks have waited. Before, a stranger who has got the number may be read and written.
  */
 #ifndef BIDE_IO_STREAM_H
 #define BIDE_IO_STREAM_H
@@ -108,8 +107,7 @@ BIDE_API ssize_t bide_read_until(bide_stream *stream, char *buf, size_t size, co
  *
  * Returns the number of bytes at `data`, which is less than `least` only when the stream ended,
  * failed or was cancelled after them (once they are consumed the next call says which); 0 at its
- * end, the errors of
- * bide_read, or
+ * end, the errors of bide_read, or
  *   -EMSGSIZE   `least` is beyond the stream's limit
  *   -ENOMEM     no memory for the stream's buffer
  * Blocks:  until `least` bytes are there.

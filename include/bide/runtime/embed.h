@@ -28,7 +28,7 @@
  * @param fn       the first task's body
  * @param arg      passed to it
  * @param options  borrowed for the call, or NULL
- * @param out      the loop, owned: to be given to bide_loop_close
+ * @param out      the loop, owned by the caller: bide_loop_close
  *
  * Returns 0, or -ENOMEM, -EMFILE, -ENFILE, or -EINVAL for options->stack_bytes.
  * Blocks:  no.
@@ -41,7 +41,7 @@ BIDE_API int bide_loop_open(int (*fn)(void *arg), void *arg, const bide_options 
 /**
  * Tell the descriptor that is readable when the loop has something to do before its next timeout.
  *
- * @param loop  one of bide_loop_open
+ * @param loop  borrowed; one of bide_loop_open
  *
  * Returns it; the loop's, to be polled for reading and nothing else, until bide_loop_close.
  * Blocks:  no.
@@ -54,7 +54,7 @@ BIDE_API int bide_loop_fd(bide_loop *loop);
 /**
  * Tell how long the loop can be left alone while its descriptor is not readable.
  *
- * @param loop  one of bide_loop_open
+ * @param loop  borrowed; one of bide_loop_open
  *
  * Returns nanoseconds, 0 when a step is due now, or BIDE_FOREVER.
  * Blocks:  no.
@@ -69,7 +69,7 @@ BIDE_API bide_time bide_loop_next_timeout(bide_loop *loop);
  * Tasks run for a fraction of a millisecond or so, unless one of them takes longer;
  * bide_loop_next_timeout is 0 when some are still ready then.
  *
- * @param loop      one of bide_loop_open
+ * @param loop      borrowed; one of bide_loop_open
  * @param max_wait  nanoseconds to wait when there is nothing to do yet; 0 does not wait,
  *                  BIDE_FOREVER waits until there is
  *
@@ -83,7 +83,7 @@ BIDE_API int bide_loop_step(bide_loop *loop, bide_time max_wait);
 /**
  * End a loop: cancel the tasks that still live, wait for them, and free it.
  *
- * @param loop  gone after the call, but to those who hold it for bide_post
+ * @param loop  owned, and gone after the call, but to those who hold it for bide_post
  *
  * Returns the first task's result, or -EDEADLK as bide_run does.
  * Blocks:  the thread, until the last task has ended.

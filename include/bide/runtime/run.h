@@ -17,9 +17,10 @@
  * wake them, each is reported with what it waits for, all are cancelled, and the result is
  * -EDEADLK.
  *
- * After a fork in a task, the child shares the loop's epoll with its parent: let it call nothing of
- * the library, closing streams included, but exec or _exit. One that waits is aborted with a line
- * that says so (Linux 4.14 and later). bide_process_spawn starts programs without all that.
+ * After a fork in a task, the child shares the loop's epoll with its parent: let it exec or _exit,
+ * or run a loop of its own, and call nothing else of the library, closing streams included. One
+ * that waits is aborted with a line that says so (Linux 4.14 and later). bide_process_spawn starts
+ * programs without all that.
  *
  * @param fn       the first task's body; runs on a stack of the default size
  * @param arg      passed to it

@@ -2,9 +2,10 @@
 /*
  * loop.h - one thread's scheduler: its options, what it reports, what it counts.
  *
- * A loop lives as long as the bide_run that started it (bide/runtime/run.h). It runs ready tasks in
- * the order in which they became ready, and looks at timers and I/O when none is ready, and every
- * so many switches even when some always is.
+ * A loop lives as long as the bide_run that started it (bide/runtime/run.h), or from bide_loop_open
+ * to bide_loop_close (bide/runtime/embed.h). It runs ready tasks in the order in which they became
+ * ready, and looks at timers and I/O when none is ready, and every so many switches even when some
+ * always is.
  */
 #ifndef BIDE_SCHED_LOOP_H
 #define BIDE_SCHED_LOOP_H
