@@ -50,6 +50,9 @@ struct lane {
     unsigned waking;  /* of those, how many were told: each is counted until it runs */
     unsigned started; /* threads, ever: names them */
     bool is_ending;   /* no job is taken any more */
+    /* Threads between their job's end and the queue: as good as idle. Counted before the result
+     * can be seen, and written without the lock, which whoever reads it takes afterwards. */
+    atomic_uint returning;
     /* The loop's own, as is the rest: */
     struct bide__list full; /* tasks that wait for a slot */
     unsigned slots_taken;   /* by jobs that are not back, and by tasks that are about to put one */
@@ -175,9 +178,12 @@ static struct bide__job *next_job(struct lane *lane, struct worker *self)
  * Do the work and send the job back; from then on it is the loop's. Without the lock: the loop,
  * once woken, shall not have to wait for it. False when the loop has dropped it meanwhile.
  */
-static bool run_job(struct bide_loop *loop, struct worker *self, struct bide__job *job)
+static bool run_job(struct lane *lane, struct worker *self, struct bide__job *job)
 {
+    struct bide_loop *loop = lane->pool->loop;
+
     job->work(job);
+    atomic_fetch_add_explicit(&lane->returning, 1, memory_order_relaxed); /* the push orders it */
     if (atomic_exchange(&self->at, AT_NOTHING) == AT_WORK) {
         bool is_sent = bide__inbox_push(loop, &job->post);
         bide__assert(is_sent); /* the loop's end waits for what it has not dropped */
@@ -216,8 +222,9 @@ static void *thread_main(void *arg)
     pthread_mutex_lock(&lane->lock);
     while (holds && (job = next_job(lane, &self)) != NULL) {
         pthread_mutex_unlock(&lane->lock);
-        holds = run_job(loop, &self, job);
+        holds = run_job(lane, &self, job);
         pthread_mutex_lock(&lane->lock);
+        atomic_fetch_sub_explicit(&lane->returning, 1, memory_order_relaxed);
     }
     bide__list_remove(&self.link);
     lane->threads--; /* in one piece with the last look at the queue */
@@ -330,7 +337,9 @@ static int put(struct lane *lane, struct bide__job *job)
     bide__list_append(&lane->queue, &job->link);
     lane->queued++;
     wakes = wakes_one(lane);
-    grows = lane->queued > lane->idle && lane->threads < lane->threads_max;
+    grows =
+        lane->queued > lane->idle + atomic_load_explicit(&lane->returning, memory_order_relaxed) &&
+        lane->threads < lane->threads_max;
     lane->threads += grows;
     lane->holding += grows;
     pthread_mutex_unlock(&lane->lock);
