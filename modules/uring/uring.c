@@ -45,6 +45,7 @@ struct uring {
 struct pending {
     bide_event done;
     bool is_done;
+    bool is_waiting; /* counted in `waiting` */
     int result;
 };
 
@@ -59,6 +60,7 @@ static void reap(struct uring *uring)
         if (pending != NULL) { /* else a cancel's own */
             pending->result = cqe->res;
             pending->is_done = true;
+            uring->waiting -= pending->is_waiting;
             bide_event_set(&pending->done);
         }
         io_uring_cqe_seen(&uring->ring, cqe);
@@ -133,6 +135,8 @@ static void prepare(struct io_uring_sqe *sqe, const bide_file_call *call, struct
     switch (call->verb) {
     case BIDE_FILE_OPEN:
         io_uring_prep_openat(sqe, AT_FDCWD, call->path, call->flags | O_CLOEXEC, call->mode);
+        /* Else the ring opens without blocking first, and a FIFO takes that for its answer. */
+        io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
         break;
     case BIDE_FILE_READ: io_uring_prep_read(sqe, call->fd, call->buf, bytes, offset); break;
     case BIDE_FILE_WRITE:
@@ -221,6 +225,7 @@ static int await_pending(struct uring *uring, struct pending *pending)
     if (pending->is_done)
         return 0;
     uring->waiting++;
+    pending->is_waiting = true;
     bide_event_set(&uring->work);
     err = bide_event_wait(&pending->done);
     if (!pending->is_done && uring->knows_cancel) {
@@ -233,7 +238,6 @@ static int await_pending(struct uring *uring, struct pending *pending)
         while (!pending->is_done)
             bide_event_wait(&pending->done);
     }
-    uring->waiting--;
     return err;
 }
 
@@ -243,11 +247,21 @@ static void leave(struct uring *uring)
         bide_event_set(&uring->work);
 }
 
-/* The ring would ignore the offset; pread(2) and pwrite(2) do not. */
-static bool has_no_offsets(const bide_file_call *call)
+/*
+ * What the ring does otherwise than read(2) and write(2): 0 when nothing. With an offset, it would
+ * ignore it where there are none. Without, it does not move the position on after a call that did
+ * a part only, so that the rest would be written over the beginning.
+ */
+static int differs(const bide_file_call *call)
 {
-    return (call->verb == BIDE_FILE_READ || call->verb == BIDE_FILE_WRITE) && call->offset >= 0 &&
-           lseek(call->fd, 0, SEEK_CUR) < 0 && errno == ESPIPE;
+    bool has_offsets;
+
+    if (call->verb != BIDE_FILE_READ && call->verb != BIDE_FILE_WRITE)
+        return 0;
+    has_offsets = lseek(call->fd, 0, SEEK_CUR) >= 0 || errno != ESPIPE;
+    if (call->offset >= 0)
+        return has_offsets ? 0 : -ESPIPE;
+    return has_offsets ? -ENOSYS : 0;
 }
 
 static int uring_call(bide_file_backend *backend, bide_file_call *call)
@@ -259,8 +273,11 @@ static int uring_call(bide_file_backend *backend, bide_file_call *call)
 
     if (!takes(uring, call))
         return -ENOSYS;
-    if (has_no_offsets(call)) {
-        call->result = -ESPIPE;
+    err = differs(call);
+    if (err == -ENOSYS)
+        return err;
+    if (err < 0) {
+        call->result = err;
         return bide_canceled();
     }
     uring->users++;

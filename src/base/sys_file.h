@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "base/sys.h"
+#include "base/sys_signal.h"
 
 /* The kernel's number is the same on every processor (Linux 6.5). */
 enum { BIDE__CACHESTAT = 451 };
@@ -138,27 +138,19 @@ static inline int64_t bide__sys_cached_pages(int fd, uint64_t offset, uint64_t b
     return (int64_t)counts[0];
 }
 
-/*
- * Send from a file to a socket or pipe that does not block. sendfile has no MSG_NOSIGNAL: SIGPIPE
- * is blocked meanwhile, and taken back when this call has raised it.
- */
+/* Send from a file to a socket or pipe that does not block. sendfile has no MSG_NOSIGNAL. */
 static inline ssize_t bide__sys_sendfile(int to, int from, int64_t offset, size_t bytes)
 {
     off_t at = (off_t)offset;
-    sigset_t pipes, before, pending;
+    struct bide__sys_quiet quiet;
     ssize_t sent;
 
     BIDE__FAULT(BIDE__CALL_SPLICE);
     bytes = BIDE__FAULT_CLIP(BIDE__CALL_SPLICE, bytes);
-    sigemptyset(&pipes);
-    sigaddset(&pipes, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipes, &before);
-    sigpending(&pending);
+    bide__sys_quiet_begin(&quiet);
     sent = sendfile(to, from, &at, bytes);
     sent = sent < 0 ? -errno : sent;
-    if (sent == -EPIPE && !sigismember(&pending, SIGPIPE))
-        sigtimedwait(&pipes, NULL, &(struct timespec){0});
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    bide__sys_quiet_end(&quiet);
     return sent;
 }
 

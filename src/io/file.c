@@ -91,6 +91,15 @@ static void work(void *arg)
     bide__file_work(arg);
 }
 
+void bide__file_work_here(bide_file_call *call)
+{
+    struct bide__sys_quiet quiet;
+
+    bide__sys_quiet_begin(&quiet);
+    bide__file_work(call);
+    bide__sys_quiet_end(&quiet);
+}
+
 /* --- On the loop */
 
 int bide__file_do(bide_file_call *call, const char *what)
@@ -329,7 +338,7 @@ int bide_file_close(bide_file *file)
         bide__file_settle(file);
         /* In a callback, which must not wait, or without a thread, it is closed right here. */
         if (self->waiter != NULL || bide__file_do(&call, "bide_file_close") < 0)
-            bide__file_work(&call);
+            bide__file_work_here(&call);
     }
     free(file);
     return (int)call.result;

@@ -46,6 +46,9 @@ ssize_t bide__file_result(bide_file_call *call, const char *what);
 /* Make the call on this thread, whatever it takes. */
 void bide__file_work(bide_file_call *call);
 
+/* The same on the loop's own thread, where writing must raise no signal either. */
+void bide__file_work_here(bide_file_call *call);
+
 /* Enter and leave a call on a file. */
 int bide__file_enter(bide_file *file, const char *what);
 void bide__file_leave(bide_file *file);

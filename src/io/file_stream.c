@@ -177,7 +177,7 @@ static int flush_here(struct file_stream *fs)
         .offset = is_positioned(fs) ? fs->position - (int64_t)fs->held : -1,
     };
 
-    bide__file_work(&call);
+    bide__file_work_here(&call);
     if (call.result > 0)
         drop_held(fs, (size_t)call.result);
     return call.result < 0 ? (int)call.result : fs->held > 0 ? -EIO : 0;

@@ -107,11 +107,13 @@ static int fill(bide_file *file, const void *data, size_t bytes, bool syncs)
 /* Open a new file beside the path; its name is written to `beside`. */
 static int open_beside(const char *path, mode_t mode, char *beside, size_t size, bide_file **out)
 {
+    const char *slash = strrchr(path, '/');
+    int directory = slash == NULL ? 0 : (int)(slash + 1 - path);
     static unsigned counter; /* a thread that takes another's number finds the name taken */
     int err = -EEXIST;
 
     for (int i = 0; err == -EEXIST && i < NAMES_TRIED; i++) {
-        snprintf(beside, size, "%s.%d-%u.new", path, (int)getpid(),
+        snprintf(beside, size, "%.*s.%d-%u.new", directory, path, (int)getpid(),
                  __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED));
         err = bide_file_open(beside, O_WRONLY | O_CREAT | O_EXCL, mode, out);
     }
@@ -136,7 +138,7 @@ static int replace(const char *path, const void *data, size_t bytes, mode_t mode
             bide_file_call call = {.verb = BIDE_FILE_UNLINK, .path = beside};
             bide_with_shield (BIDE_FOREVER) {
                 if (bide__file_do(&call, "bide_file_write_all") < 0)
-                    bide__file_work(&call);
+                    bide__file_work_here(&call);
             }
         }
     }

@@ -35,6 +35,7 @@ int bide__lookup_error(int code, int system_error)
 struct asked {
     struct bide__errand errand;
     bide_addresses *answer;
+    unsigned era; /* of the resolver that was asked */
     struct bide__question question;
     char texts[];
 };
@@ -106,7 +107,7 @@ static void asked_done(struct bide__job *job, int code)
     struct asked *asked = asked_of(bide__errand_of(job));
     struct bide_loop *loop = job->loop;
 
-    if (code == 0 && loop->names->cache != NULL)
+    if (code == 0 && loop->names->cache != NULL && loop->names->era == asked->era)
         bide__name_cache_keep(loop->names->cache, &asked->question, bide__loop_now(loop),
                               asked->errand.err, asked->answer);
     bide__errand_back(&asked->errand, code);
@@ -132,6 +133,7 @@ static int ask(struct bide__names *names, const struct bide__question *question,
         return -ENOMEM;
     bide__errand_init(&asked->errand, asked_work, asked_done, asked_empty);
     asked->answer = NULL;
+    asked->era = names->era;
     asked->question = bide__question_keep(question, asked->texts);
     err = bide__errand_start(bide__loop_here, &asked->errand);
     if (err < 0)

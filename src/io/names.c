@@ -146,6 +146,7 @@ int bide_resolver_use(bide_resolver *resolver)
         bide__name_cache_clear(names->cache);
     if (resolver == names->resolver)
         return 0;
+    names->era++;
     resolver_end(names);
     names->resolver = resolver;
     if (resolver != NULL)
@@ -195,7 +196,8 @@ static int answer_here(const struct bide__question *question, bide_addresses **o
     uint16_t port = 0;
     int count;
 
-    if (bide__address_name_ends(host, "invalid"))
+    /* The C library takes a star for the host itself, which is not what anybody means by it. */
+    if (bide__address_name_ends(host, "invalid") || strcmp(host, "*") == 0)
         return -ENOENT;
     if (ends_in_number(host) && bide__address_host(host, port, list) < 0)
         return -ENOENT;
@@ -224,6 +226,8 @@ static int ask_resolver(struct bide__names *names, const struct bide__question *
     err = resolver->lookup(resolver, question->host[0] != '\0' ? question->host : NULL,
                            question->service[0] != '\0' ? question->service : NULL,
                            &question->options, out);
+    if (err > 0)
+        err = -EIO; /* nothing that a resolver may say */
     bide__assert(resolver->bide__users > 0);
     resolver->bide__users--;
     if (names->cache != NULL && !resolver->bide__is_gone)

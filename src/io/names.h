@@ -32,6 +32,7 @@ struct bide__names {
     struct bide__at_stop at_stop;
     struct bide__list asked;        /* questions that threads work at (lookup.c) */
     bide_resolver *resolver;        /* NULL for the C library */
+    unsigned era;                   /* goes on with each change of the resolver */
     struct bide__name_cache *cache; /* NULL while nothing is remembered */
 };
 

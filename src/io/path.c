@@ -10,6 +10,7 @@ int bide_path_stat(const char *path, struct stat *status)
 {
     bide_file_call call = {.verb = BIDE_FILE_STAT, .path = path, .status = status};
 
+    bide__assert(path != NULL);
     return (int)bide__file_result(&call, "bide_path_stat");
 }
 
@@ -17,6 +18,7 @@ int bide_path_lstat(const char *path, struct stat *status)
 {
     bide_file_call call = {.verb = BIDE_FILE_STAT, .path = path, .status = status, .flags = 1};
 
+    bide__assert(path != NULL);
     return (int)bide__file_result(&call, "bide_path_lstat");
 }
 

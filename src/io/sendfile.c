@@ -95,12 +95,17 @@ static ssize_t send_copies(struct sending *s)
 
 ssize_t bide_sendfile(bide_stream *to, bide_file *from, int64_t offset, size_t bytes)
 {
-    struct sending s = {.to = to, .from = from, .offset = offset, .bytes = bytes};
+    struct sending s = {.to = to, .from = from, .offset = offset};
     ssize_t err = bide__file_enter(from, "bide_sendfile");
 
     if (err < 0)
         return err;
-    err = offset < 0 ? -EINVAL : bide__stream_write_begin(to, "bide_sendfile");
+    if (bytes > (uint64_t)INT64_MAX)
+        bytes = INT64_MAX;
+    s.bytes = bytes;
+    err = offset < 0 || offset > INT64_MAX - (int64_t)bytes
+              ? -EINVAL
+              : bide__stream_write_begin(to, "bide_sendfile");
     if (err == 0) {
         err = to->ops->sendfile != NULL && bide__endpoint_unblocking(to) != NULL ? send_pages(&s)
                                                                                  : send_copies(&s);

@@ -26,8 +26,9 @@ struct bide__offloaded {
     struct bide__job job;
     struct bide__watch watch; /* on the future, while it is wanted */
     uintptr_t future;
-    bool is_wanted;   /* somebody may still take the result */
-    bool is_detached; /* nobody may, and nobody has cancelled it: a failure is to be reported */
+    bool is_wanted;      /* somebody may still take the result */
+    atomic_uint keepers; /* of one that is dropped: the loop until it has let go, and the thread */
+    bool is_detached;    /* nobody may, and nobody has cancelled it: a failure is to be reported */
     int (*run)(void *frame);
     void *frame; /* the result comes first in it */
     size_t result_bytes;
@@ -48,7 +49,22 @@ static void work(struct bide__job *job)
 
 static void abandon(struct bide__job *job)
 {
-    free(offloaded_of(job));
+    struct bide__offloaded *self = offloaded_of(job);
+
+    if (atomic_fetch_sub_explicit(&self->keepers, 1, memory_order_acq_rel) == 1)
+        free(self);
+}
+
+/* The loop ends while it runs: whoever still has the future gets no result. */
+static void drop(struct bide__job *job)
+{
+    struct bide__offloaded *self = offloaded_of(job);
+
+    if (self->is_wanted) {
+        bide__list_remove(&self->watch.link);
+        bide__future_fail(self->future, -ECANCELED);
+    }
+    abandon(job);
 }
 
 static void done(struct bide__job *job, int code)
@@ -98,7 +114,8 @@ struct bide__spawned bide__offload_make(const bide_site *site, const bide_spawn_
         return (struct bide__spawned){0};
     }
     *self = (struct bide__offloaded){
-        .job = {.work = work, .done = done, .abandon = abandon, .site = site},
+        .job = {.work = work, .done = done, .abandon = abandon, .drop = drop, .site = site},
+        .keepers = 2,
         .watch.ended = no_longer_wanted,
         .future = future,
         .is_wanted = true,

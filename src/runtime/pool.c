@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/sys.h"
+#include "base/sys_signal.h"
 #include "reactor/epoll.h"
 #include "sched/report.h"
 #include "sched/waitq.h"
@@ -30,8 +30,8 @@ enum at_work { AT_NOTHING, AT_WORK, AT_WORK_IN_VAIN /* it was dropped: the loop 
 /* A thread, on its own stack. */
 struct worker {
     struct bide__list link;
-    const bide_site *site; /* of its job */
-    atomic_int at;         /* enum at_work */
+    struct bide__job *job;
+    atomic_int at; /* enum at_work */
 };
 
 struct lane {
@@ -169,7 +169,7 @@ static struct bide__job *next_job(struct lane *lane, struct worker *self)
     job->post.run = finished;
     if (wakes_one(lane)) /* there is more to do than this thread can */
         pthread_cond_signal(&lane->work);
-    self->site = job->site;
+    self->job = job;
     atomic_store_explicit(&self->at, AT_WORK, memory_order_relaxed); /* the lock orders it */
     return job;
 }
@@ -361,12 +361,15 @@ static int put(struct lane *lane, struct bide__job *job)
 static int do_here(struct bide_loop *loop, struct bide__job *job)
 {
     int err = bide__inbox_open(loop);
+    struct bide__sys_quiet quiet;
 
     if (err < 0)
         return err;
     job->state = BIDE__JOB_RUNNING;
     loop->host->watched++;
+    bide__sys_quiet_begin(&quiet); /* as on a thread, where all are blocked */
     job->work(job);
+    bide__sys_quiet_end(&quiet);
     job->post.run = finished;
     bide__inbox_push(loop, &job->post);
     return 0;
@@ -484,23 +487,37 @@ static struct bide__job *drop_queued(struct lane *lane)
     return job;
 }
 
-/* Let a thread that works do so in vain. False when none does. */
-static bool drop_running(struct lane *lane, const bide_site **site)
+/*
+ * Let a thread that works do so in vain. Returns its job, NULL when none does. It may be gone at
+ * any moment, unless it has a `drop`. What a report needs of it is copied out.
+ */
+static struct bide__job *drop_running(struct lane *lane, const bide_site **site, bool *has_drop)
 {
-    bool is_dropped = false;
+    struct bide__job *dropped = NULL;
 
     pthread_mutex_lock(&lane->lock);
-    for (struct bide__list *at = lane->workers.next; at != &lane->workers && !is_dropped;
+    for (struct bide__list *at = lane->workers.next; at != &lane->workers && dropped == NULL;
          at = at->next) {
         struct worker *worker = BIDE__CONTAINER(at, struct worker, link);
         int expected = AT_WORK;
-        is_dropped = atomic_compare_exchange_strong(&worker->at, &expected, AT_WORK_IN_VAIN);
-        *site = worker->site;
+        if (atomic_load(&worker->at) != AT_WORK)
+            continue;
+        *site = worker->job->site; /* one that ends right now is the loop's, and stays */
+        *has_drop = worker->job->drop != NULL;
+        if (atomic_compare_exchange_strong(&worker->at, &expected, AT_WORK_IN_VAIN))
+            dropped = worker->job;
     }
-    if (is_dropped)
+    if (dropped != NULL)
         let_go(lane);
     pthread_mutex_unlock(&lane->lock);
-    return is_dropped;
+    return dropped;
+}
+
+static void call_drop(void *arg)
+{
+    struct bide__job *job = arg;
+
+    job->drop(job);
 }
 
 /*
@@ -512,6 +529,7 @@ static void lane_end(struct lane *lane, bool tells)
     struct bide_loop *loop = lane->pool->loop;
     const bide_site *site;
     struct bide__job *job;
+    bool has_drop;
 
     pthread_mutex_lock(&lane->lock);
     lane->is_ending = true;
@@ -525,8 +543,10 @@ static void lane_end(struct lane *lane, bool tells)
                          bide__site_label(job->site).text);
         bide__inbox_push(loop, &job->post);
     }
-    while (drop_running(lane, &site)) {
+    while ((job = drop_running(lane, &site, &has_drop)) != NULL) {
         slot_release(loop, lane);
+        if (has_drop)
+            bide__inbox_call(loop, call_drop, job);
         if (tells)
             bide__report(loop, BIDE_REPORT_JOB_DROPPED, -ETIMEDOUT, NULL, site,
                          "%s was offloaded and still runs on its thread: the loop has ended, and "

@@ -43,6 +43,8 @@ struct bide__job {
     void (*done)(struct bide__job *job, int code);
     /* On its thread, when the loop ended while it ran. NULL for jobs that a task waits for. */
     void (*abandon)(struct bide__job *job);
+    /* On the loop, when it ends while the job runs; as `done`. The later of the two frees. */
+    void (*drop)(struct bide__job *job);
     const bide_site *site; /* for reports; may be NULL */
     struct bide_loop *loop;
     enum bide__lane lane;

@@ -112,6 +112,26 @@ void bide__inbox_run(struct bide_loop *loop)
     run_all(loop, atomic_exchange(&loop->inbox.head, NULL));
 }
 
+struct here {
+    struct bide__post post;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void call_here(struct bide__post *post)
+{
+    const struct here *here = BIDE__CONTAINER(post, struct here, post);
+
+    here->fn(here->arg);
+}
+
+void bide__inbox_call(struct bide_loop *loop, void (*fn)(void *arg), void *arg)
+{
+    struct here here = {.post = {.run = call_here}, .fn = fn, .arg = arg};
+
+    run_all(loop, &here.post);
+}
+
 void bide__inbox_shut(struct bide_loop *loop)
 {
     struct bide__post *newest = atomic_exchange(&loop->inbox.head, &bide__inbox_shut_mark);

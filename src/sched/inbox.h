@@ -84,6 +84,9 @@ bool bide__inbox_push(struct bide_loop *loop, struct bide__post *post);
 /* Run what was posted. On the loop's own context. */
 void bide__inbox_run(struct bide_loop *loop);
 
+/* Call a function as a post, at once. On the loop's own context. */
+void bide__inbox_call(struct bide_loop *loop, void (*fn)(void *arg), void *arg);
+
 /* Refuse posts from now on, and run what came before. */
 void bide__inbox_shut(struct bide_loop *loop);
 

@@ -243,7 +243,7 @@ bide_time bide__loop_due(struct bide_loop *loop)
         return BIDE__DO_NOT_WAIT;
     trim_stacks(loop, loop->polled_at);
     due = due < loop->trim_at ? due : loop->trim_at;
-    return due < loop->linger_at ? due : loop->linger_at;
+    return due < loop->linger_at || loop->stats.tasks_living == 0 ? due : loop->linger_at;
 }
 
 /*

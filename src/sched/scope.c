@@ -30,6 +30,8 @@ int bide__cancel_code_in(const struct bide_task *task, const bide_scope *scope)
         if (scope->bide__is_shield)
             return code;
     }
+    if (task->waiter == &bide__calling_back)
+        return -ECANCELED; /* a callback must not wait, whatever it leaves */
     return task->canceled != 0 ? task->canceled : code;
 }
 

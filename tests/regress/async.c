@@ -337,3 +337,46 @@ TEST(async, callback_that_waits_is_named)
     EXPECT_DEATH(bide_test_run(calls_back_to_wait, NULL, 0, NULL),
                  "a callback of on_done that runs in task 'seven' #2");
 }
+
+static future(int) inner_future;
+static int sleeps_before, sleeps_after;
+
+static void sets_another(void *arg)
+{
+    (void)arg;
+    sleeps_before = bide_sleep(1);
+    future_set(inner_future, 1);
+    with_shield (BIDE_SEC(1))
+        bide_now();
+    sleeps_after = bide_sleep(1);
+}
+
+static void tells_nobody(void *arg)
+{
+    (void)arg;
+}
+
+static int calls_back_in_a_callback(void *arg)
+{
+    bide_callback outer_callback, inner_callback;
+    future(int) outer = future_new(int);
+
+    (void)arg;
+    inner_future = future_new(int);
+    on_done(outer, &outer_callback, sets_another, NULL);
+    on_done(inner_future, &inner_callback, tells_nobody, NULL);
+    future_set(outer, 1);
+    CHECK_EQ(sleeps_before, -ECANCELED);
+    CHECK_EQ(sleeps_after, -ECANCELED);
+    CHECK_EQ(bide_sleep(1), 0); /* and outside of it all is as before */
+    return await(outer) + await(inner_future) - 2;
+}
+
+/*
+ * Goal:   a callback stays one that must not wait, whatever it does and leaves.
+ * Method: fulfil another future that is watched, and leave a shield; then sleep.
+ */
+TEST(async, callback_stays_cancelled)
+{
+    CHECK_EQ(bide_test_run(calls_back_in_a_callback, NULL, 0, NULL), 0);
+}

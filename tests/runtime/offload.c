@@ -279,8 +279,10 @@ static int cancels_running(void *unused)
     cancel(job);
     CHECK_EQ(await(job), -ECANCELED);
 
+    job = offload(passes, &gate, -EIO);
+    gate_wait_for(&gate, 2);
     with_timeout (BIDE_MS(1))
-        CHECK_EQ(await(offload(passes, &gate, -EIO)), -ETIMEDOUT);
+        CHECK_EQ(await(job), -ETIMEDOUT);
 
     job = spawn(awaits_pass, &gate, 3);
     gate_wait_for(&gate, 3);

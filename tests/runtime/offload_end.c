@@ -7,6 +7,8 @@
 #include <bide/testing.h>
 
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "reports.h"
 
@@ -323,4 +325,80 @@ TEST(offload_end, forgotten_handle_is_reported)
         CHECK_STR(seen.kept[0].task, "counts_up");
     }
     CHECK_EQ(atomic_load(&ran), 2);
+}
+
+static task(int) dropped;
+static bide_loop *ended_loop;
+static atomic_int slow_is_over;
+
+static async(int, is_slow, int, ms)
+{
+    usleep((useconds_t)ms * 1000);
+    atomic_store(&slow_is_over, 1);
+    return 7;
+}
+
+static void cancels_the_dropped(void *arg)
+{
+    (void)arg;
+    CHECK(is_done(dropped));
+    cancel(dropped);
+    detach(dropped);
+}
+
+static void posts_when_dropped(const bide_report *report, void *arg)
+{
+    (void)arg;
+    CHECK_EQ(report->kind, BIDE_REPORT_JOB_DROPPED);
+    while (!atomic_load(&slow_is_over))
+        usleep(1000);
+    usleep(20000); /* its thread has let go of it */
+    CHECK_EQ(bide_post(ended_loop, cancels_the_dropped, NULL), 0);
+}
+
+static int leaves_a_slow_one(void *unused)
+{
+    (void)unused;
+    ended_loop = bide_loop_hold(NULL);
+    dropped = offload(is_slow, 100);
+    return bide_sleep(BIDE_MS(30));
+}
+
+/*
+ * Goal:   the future of a job that was dropped while it ran has failed, and knows the job no more.
+ * Method: a last post cancels and detaches it when the thread has freed the job; ASan.
+ */
+TEST(offload_end, handle_of_a_dropped_job_has_failed)
+{
+    bide_options options = {.jobs_drain_ns = -1, .on_report = posts_when_dropped};
+
+    CHECK_EQ(bide_run(leaves_a_slow_one, NULL, &options), 0);
+    bide_loop_release(ended_loop);
+}
+
+static async(int, outlasts_the_linger_time, int, seconds)
+{
+    sleep((unsigned)seconds);
+    return 0;
+}
+
+static int leaves_a_long_one(void *unused)
+{
+    (void)unused;
+    return detach(offload(outlasts_the_linger_time, 6));
+}
+
+/*
+ * Goal:   the end of the loop waits for a detached job without a turn of the processor.
+ * Method: one that takes longer than the time after which lingering tasks are named; CPU time.
+ */
+TEST(offload_end, draining_sleeps)
+{
+    bide_options options = {.jobs_drain_ns = BIDE_SEC(30)};
+    struct rusage usage;
+
+    CHECK_EQ(bide_run(leaves_a_long_one, NULL, &options), 0);
+    CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+    if (!TEST_UNDER_VALGRIND() && !TEST_UNDER_QEMU())
+        CHECK(usage.ru_utime.tv_sec == 0 && usage.ru_utime.tv_usec < 500000);
 }

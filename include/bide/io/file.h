@@ -312,7 +312,8 @@ BIDE_API int bide_file_read_all(const char *path, size_t bytes_max, char **data,
  * @param bytes  how many
  * @param mode   permissions of a file that is made, as far as the umask lets them
  * @param flags  0: an existing file is emptied and written anew; BIDE_FILE_REPLACE: whoever looks
- *               finds the old contents or the new ones, a crash included, and the file is a new one
+ *               finds the old contents or the new ones, a crash included, and the file is a new
+ *               one, also in place of a symbolic link
  *
  * Returns 0, or the errors of bide_file_open, bide_file_write, bide_file_sync and
  * bide_path_rename. With BIDE_FILE_REPLACE the old file then is as it was; without, what is there

@@ -20,7 +20,7 @@
  * The pool is the loop's own. It starts threads while jobs wait and none is idle, at most
  * bide_options.threads_max, and lets them go when they have been idle. They are named bide-work-1
  * and so on, and block all signals. Under bide_test_run there are no threads: the call is made
- * right away, on the loop, and its result comes later as it would.
+ * right away, on the loop and the task's own stack, and its result comes later as it would.
  */
 #ifndef BIDE_RUNTIME_OFFLOAD_H
 #define BIDE_RUNTIME_OFFLOAD_H

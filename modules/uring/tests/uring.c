@@ -10,10 +10,12 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "io/file.h"
+#include "reports.h"
 
 static int starts_and_stops(void *arg)
 {
@@ -68,7 +70,7 @@ static int uses_no_thread(void *arg)
     (void)arg;
     bide__fault_reset();
     CHECK_EQ(bide_file_open(files_path("f"), O_RDWR | O_CREAT, 0600, &file), 0);
-    CHECK_EQ(bide_file_write(file, "abc", 3), 3);
+    CHECK_EQ(bide_file_pwrite(file, "abc", 3, 0), 3);
     CHECK_EQ(bide_file_sync(file, false), 0);
     files_forget_pages(bide_file_fd(file));
     CHECK_EQ(bide_file_pread(file, buf, 8, 0), 3);
@@ -213,6 +215,97 @@ static int few_entries(void *arg)
 TEST(uring, few_entries_serve_many)
 {
     CHECK_EQ(files_run(few_entries, NULL), 0);
+}
+
+static async(int, fills, bide_file *, file)
+{
+    static char bytes[1 << 20];
+    ssize_t put = bide_file_pwrite(file, bytes, sizeof bytes, 0);
+
+    CHECK_EQ(put, sizeof bytes);
+    return bide_file_sync(file, false);
+}
+
+static int stops_with_calls_inside(void *arg)
+{
+    bide_event never = BIDE_EVENT_INIT;
+    bide_file *file;
+
+    CHECK_EQ(bide_file_open(arg, O_RDWR | O_CREAT | O_TRUNC, 0600, &file), 0);
+    task(int) filler = spawn(fills, file);
+    bide_yield();
+    CHECK_EQ(bide_uring_stop(), 0);
+    CHECK_EQ(await(filler), 0);
+    CHECK_EQ(bide_uring_start(NULL), 0);
+    CHECK_EQ(await(spawn(fills, file)), 0);
+    CHECK_EQ(bide_file_close(file), 0);
+    return bide_event_wait(&never);
+}
+
+static int starts_first(void *path)
+{
+    int err = bide_uring_start(NULL);
+
+    if (err == -ENOSYS || err == -EPERM)
+        SKIP("no io_uring here");
+    CHECK_EQ(err, 0);
+    return stops_with_calls_inside(path);
+}
+
+/*
+ * Goal:   stopping waits for calls that take time, and no longer; a ring without calls hides no
+ *         deadlock.
+ * Method: stop while a large write is on its way; then a write, and a wait that nothing can end.
+ */
+TEST(uring, stop_waits_for_calls_and_then_all_is_quiet)
+{
+    struct reports seen = {0};
+    bide_options options = REPORTS_INTO(&seen);
+    char directory[] = "/tmp/bide-uring-XXXXXX", path[64];
+
+    CHECK(mkdtemp(directory) != NULL);
+    snprintf(path, sizeof path, "%s/big", directory);
+    CHECK_EQ(bide_run(starts_first, path, &options), -EDEADLK);
+    CHECK(reports_of(&seen, BIDE_REPORT_DEADLOCK) > 0);
+    unlink(path);
+    rmdir(directory);
+}
+
+static int writes_over_the_limit(void *arg)
+{
+    static char bytes[2 << 20];
+    bide_file *file;
+
+    memset(bytes, 'A', 1 << 20);
+    memset(bytes + (1 << 20), 'B', 1 << 20);
+    CHECK_EQ(bide_file_open(arg, O_RDWR | O_CREAT | O_TRUNC, 0600, &file), 0);
+    CHECK_EQ(bide_file_write(file, bytes, sizeof bytes), 1 << 20);
+    CHECK_EQ(bide_file_pread(file, bytes + 1, 1, 0), 1);
+    CHECK_EQ(bytes[1], 'A'); /* the rest was not written over the beginning */
+    CHECK_EQ(bide_file_close(file), 0);
+    CHECK_EQ(bide_file_write_all(arg, "old", 3, 0600, 0), 0);
+    CHECK_EQ(bide_file_write_all(arg, bytes, sizeof bytes, 0600, BIDE_FILE_REPLACE), -EFBIG);
+    CHECK_EQ(bide_file_open(arg, O_RDONLY, 0, &file), 0);
+    CHECK_EQ(bide_file_read(file, bytes, sizeof bytes), 3);
+    CHECK_EQ(bide_file_close(file), 0);
+    return 0;
+}
+
+/*
+ * Goal:   a write that has room for a part says so, as without a ring, and writes nothing twice.
+ * Method: a limit on the size of files.
+ */
+TEST(uring, partial_write_at_the_position_is_told)
+{
+    const struct rlimit limit = {1 << 20, 1 << 20};
+    char directory[] = "/tmp/bide-uring-XXXXXX", path[64];
+
+    CHECK(mkdtemp(directory) != NULL);
+    snprintf(path, sizeof path, "%s/full", directory);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    CHECK_EQ(files_run(writes_over_the_limit, path), 0);
+    unlink(path);
+    rmdir(directory);
 }
 
 static int is_forbidden(void *arg)

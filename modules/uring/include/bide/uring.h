@@ -4,11 +4,12 @@
  *
  *     bide_uring_start(NULL);       // in a task; where the kernel says no, threads go on as before
  *
- * Programs see no difference but the speed. Opening, closing, reading, writing, syncing, stat,
+ * Programs see no difference but the speed. Opening, closing, reading and writing, syncing, stat,
  * rename, unlink, mkdir and rmdir go through the ring, as far as the kernel knows them; the others
- * and those of other loops through the pool. A call that is cancelled is cancelled in the kernel as
- * well, and its true result is returned: so reading a FIFO that nobody writes to can be given up,
- * which a thread cannot.
+ * and those of other loops through the pool. So do reads and writes at a file's position, which
+ * the ring does not move on after a part of a call. A call that is cancelled is cancelled in the
+ * kernel as well, and its true result is returned: so reading a FIFO that nobody writes to can be
+ * given up, which a thread cannot.
  */
 #ifndef BIDE_URING_H
 #define BIDE_URING_H
