@@ -88,13 +88,13 @@ struct bide__sanitizer {
  */
 static inline unsigned bide__sanitizer_stack_made(void *low, size_t bytes)
 {
+    (void)low, (void)bytes; /* valgrind has no requests for some processors */
 #ifdef BIDE__ASAN
     __lsan_register_root_region(low, bytes);
 #endif
 #ifdef BIDE_HAVE_VALGRIND
     return VALGRIND_STACK_REGISTER(low, (char *)low + bytes);
 #else
-    (void)low, (void)bytes;
     return 0;
 #endif
 }

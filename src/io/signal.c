@@ -26,7 +26,7 @@ struct bide_signals {
     struct bide_loop *loop;
     uint64_t numbers;         /* bit n - 1: it catches signal n */
     _Atomic(uint64_t) caught; /* the same, by the handler, and not yet brought over */
-    atomic_bool is_posted;    /* `post` is in the loop's inbox */
+    atomic_int is_posted;     /* `post` is in the loop's inbox */
     struct bide__post post;
     /* The rest is the loop's own. */
     uint64_t pending; /* brought over, and not yet taken */
@@ -55,8 +55,8 @@ static void handle(int number)
         if (!(at->numbers >> (number - 1) & 1))
             continue;
         atomic_fetch_or(&at->caught, UINT64_C(1) << (number - 1));
-        if (!atomic_exchange(&at->is_posted, true) && !bide__inbox_push(at->loop, &at->post))
-            atomic_store(&at->is_posted, false);
+        if (!atomic_exchange(&at->is_posted, 1) && !bide__inbox_push(at->loop, &at->post))
+            atomic_store(&at->is_posted, 0);
     }
     atomic_fetch_sub(&walkers, 1);
     errno = errno_before;
@@ -158,7 +158,7 @@ static void bring_over(struct bide__post *post)
     struct bide_signals *self = BIDE__CONTAINER(post, struct bide_signals, post);
     struct bide__waiter *waiter;
 
-    atomic_store(&self->is_posted, false); /* before the notes are read: later ones post again */
+    atomic_store(&self->is_posted, 0); /* before the notes are read: later ones post again */
     self->pending |= atomic_exchange(&self->caught, 0);
     waiter = bide__waitq_first(&self->waiting);
     if (waiter != NULL && self->pending != 0)
