@@ -46,7 +46,7 @@ struct bide__post {
 
 struct bide__inbox {
     _Atomic(struct bide__post *) head; /* the newest; bide__inbox_shut_mark once it is shut */
-    atomic_bool is_asleep;             /* the loop waits, or is about to, and wants to be woken */
+    atomic_int is_asleep;              /* the loop waits, or is about to, and wants to be woken */
     atomic_uint posters;               /* who may post: while there are any it is no deadlock */
     atomic_uint holders;               /* who keeps the memory: they, and the loop until it ends */
     bool is_open;                      /* the loop's own: has it ever been held by anybody */
@@ -109,13 +109,17 @@ static inline bool bide__inbox_is_shut(struct bide__inbox *inbox)
 /* The loop is about to wait. False when something came meanwhile: then it must not. */
 static inline bool bide__inbox_sleep(struct bide__inbox *inbox)
 {
-    atomic_store(&inbox->is_asleep, true);
+    /*
+     * An exchange where a store would do: emulators of AArch64 on x86 let a load overtake a
+     * store although both are sequentially consistent.
+     */
+    atomic_exchange(&inbox->is_asleep, 1);
     return !bide__inbox_has(inbox);
 }
 
 static inline void bide__inbox_awake(struct bide__inbox *inbox)
 {
-    atomic_store_explicit(&inbox->is_asleep, false, memory_order_relaxed);
+    atomic_store_explicit(&inbox->is_asleep, 0, memory_order_relaxed);
 }
 
 #endif
