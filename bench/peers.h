@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peers.h - a contender that is another program: the same work, done with another library.
+ * peers.h - a contender that is another program: the same work, done with another library. Peers
+ * that are servers: bench/servers.h.
  *
  * The programs lie beside the benchmark, in peers/; their sources are in bench/peers/. Each takes
  * the name of a workload and how many operations it shall do, does them once unmeasured and then
