@@ -2,12 +2,14 @@
 /*
  * load.h - the load on an echo server: a raw epoll loop, the same for every server.
  *
- * A closed loop: each connection sends a message, waits until all of it has come back, and sends
- * the next. Latency is from before the send to after the read that completed the message.
+ * A closed loop: each connection has so many messages under way, one or more, and sends the next
+ * when one has come back. Those that came back together are followed by as many in one send.
+ * Latency is from before the send to after the read that completed the message.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -17,31 +19,42 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "processes.h"
 
 enum {
-    LOAD_MESSAGE_BYTES = 64,
-    LOAD_CONNECTIONS_MOST = 1000,
+    LOAD_DEPTH_MOST = 16,
+    LOAD_BYTES_MOST = 64 * 1024, /* under way on a connection */
     LOAD_EVENTS = 256,
     /* Latencies: 32 buckets for each power of two of nanoseconds, so 3 % apart. */
     LOAD_FINE_BITS = 5,
     LOAD_BUCKETS = 64 << LOAD_FINE_BITS,
 };
 
+struct load_shape {
+    int connections;
+    int message_bytes;
+    int depth; /* messages under way on each connection */
+};
+
 struct load_connection {
     int fd;
-    int come; /* bytes of the message that have come back */
-    double sent_ns;
+    int unsent; /* bytes that the socket did not take yet */
+    int come;   /* bytes that have come back of the oldest message under way */
+    unsigned oldest;
+    unsigned newest; /* the next one's place in the ring */
+    double sent_ns[LOAD_DEPTH_MOST];
 };
 
 struct load {
+    struct load_shape shape;
     int epoll_fd;
-    int count;
-    struct load_connection connections[LOAD_CONNECTIONS_MOST];
+    pid_t server; /* whose CPU time is taken; 0 for none */
+    struct load_connection *connections;
     long waiting; /* messages under way */
     long done;
     long sent;
     uint32_t latencies[LOAD_BUCKETS];
-    char message[LOAD_MESSAGE_BYTES];
+    char message[LOAD_BYTES_MOST];
 };
 
 /* What one slice of load has measured. */
@@ -50,6 +63,8 @@ struct load_result {
     double messages;
     double p50_us;
     double p99_us;
+    double p999_us;
+    double cpu_seconds; /* of the server */
 };
 
 static inline int load_bucket(double ns)
@@ -87,7 +102,7 @@ static inline double load_percentile_us(const struct load *load, double part)
 }
 
 /* Connect to 127.0.0.1. */
-static inline void load_connect(struct load *load, int port, int count)
+static inline void load_connect(struct load *load, int port, struct load_shape shape)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET,
@@ -96,11 +111,12 @@ static inline void load_connect(struct load *load, int port, int count)
     };
 
     memset(load, 0, sizeof *load);
-    load->count = count;
+    load->shape = shape;
+    load->connections = calloc((size_t)shape.connections, sizeof *load->connections);
     load->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (load->epoll_fd < 0)
-        bench_die("epoll_create1");
-    for (int i = 0; i < count; i++) {
+    if (load->connections == NULL || load->epoll_fd < 0)
+        bench_die("the load");
+    for (int i = 0; i < shape.connections; i++) {
         struct load_connection *connection = &load->connections[i];
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -112,62 +128,110 @@ static inline void load_connect(struct load *load, int port, int count)
     }
 }
 
-static inline void load_send(struct load *load, struct load_connection *connection, double now)
+/* What the socket does not take now is tried again when something comes back, as it will. */
+static inline void load_push(struct load *load, struct load_connection *connection)
 {
-    connection->sent_ns = now;
-    connection->come = 0;
-    load->waiting++;
-    load->sent++;
-    if (send(connection->fd, load->message, sizeof load->message, MSG_NOSIGNAL) !=
-        (ssize_t)sizeof load->message)
-        bench_die("the load's send");
+    while (connection->unsent > 0) {
+        ssize_t sent = send(connection->fd, load->message, (size_t)connection->unsent,
+                            MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EAGAIN)
+            return;
+        if (sent < 0)
+            bench_die("the load's send");
+        connection->unsent -= (int)sent;
+    }
 }
 
-/* Something has come: true when it completes the message. */
-static inline bool load_receive(struct load *load, struct load_connection *connection, double *now)
+static inline void load_send(struct load *load, struct load_connection *connection, int messages,
+                             double now)
 {
-    char buf[LOAD_MESSAGE_BYTES];
+    for (int i = 0; i < messages; i++)
+        connection->sent_ns[connection->newest++ % LOAD_DEPTH_MOST] = now;
+    load->waiting += messages;
+    load->sent += messages;
+    connection->unsent += messages * load->shape.message_bytes;
+    load_push(load, connection);
+}
+
+/* Something has come: returns how many messages it completes. */
+static inline int load_receive(struct load *load, struct load_connection *connection, double *now)
+{
+    static char buf[LOAD_BYTES_MOST];
     ssize_t got = recv(connection->fd, buf, sizeof buf, MSG_DONTWAIT);
+    int done = 0;
 
     if (got <= 0)
         bench_die("the server ended a connection");
     connection->come += (int)got;
-    if (connection->come < LOAD_MESSAGE_BYTES)
-        return false;
+    load_push(load, connection);
+    if (connection->come < load->shape.message_bytes)
+        return 0;
     *now = bench_now_ns();
-    load->latencies[load_bucket(*now - connection->sent_ns)]++;
-    load->waiting--;
-    load->done++;
-    return true;
+    for (; connection->come >= load->shape.message_bytes; done++) {
+        double sent = connection->sent_ns[connection->oldest++ % LOAD_DEPTH_MOST];
+        load->latencies[load_bucket(*now - sent)]++;
+        connection->come -= load->shape.message_bytes;
+    }
+    load->waiting -= done;
+    load->done += done;
+    return done;
 }
 
-/* Load the server for so many seconds, or with so many messages, until all have come back. */
-static inline struct load_result load_run(struct load *load, double seconds, long messages)
+static inline double load_cpu_seconds(const struct load *load)
+{
+    return load->server > 0 ? bench_cpu_seconds(load->server) : NAN;
+}
+
+/* Begin to count. */
+static inline void load_start(struct load *load, struct load_result *result)
+{
+    load->done = 0;
+    memset(load->latencies, 0, sizeof load->latencies);
+    result->cpu_seconds = load_cpu_seconds(load);
+}
+
+/*
+ * Load the server for so many seconds, or with so many messages, until all have come back. What
+ * happens in the seconds of warming up does not count, and neither do messages that come back after
+ * the end.
+ */
+static inline struct load_result load_run(struct load *load, double warm_seconds, double seconds,
+                                          long messages)
 {
     struct epoll_event events[LOAD_EVENTS];
-    double start = bench_now_ns(), now = start, end = start + seconds * 1e9;
+    double start = bench_now_ns() + warm_seconds * 1e9, now = 0;
     struct load_result result = {.messages = 0};
+    bool is_warm = warm_seconds <= 0;
+    double end = is_warm ? start + seconds * 1e9 : INFINITY;
 
-    load->sent = load->done = 0;
-    memset(load->latencies, 0, sizeof load->latencies);
-    for (int i = 0; i < load->count && load->sent < messages; i++)
-        load_send(load, &load->connections[i], bench_now_ns());
+    load->sent = 0;
+    load_start(load, &result);
+    for (int i = 0; i < load->shape.connections && load->sent < messages; i++)
+        load_send(load, &load->connections[i], load->shape.depth, bench_now_ns());
     while (load->waiting > 0) {
         int count = epoll_wait(load->epoll_fd, events, LOAD_EVENTS, -1);
         if (count < 0)
             bench_die("epoll_wait");
         for (int i = 0; i < count; i++) {
             struct load_connection *connection = events[i].data.ptr;
-            if (load_receive(load, connection, &now) && now < end && load->sent < messages)
-                load_send(load, connection, now);
+            int done = load_receive(load, connection, &now);
+            if (done > 0 && now < end && load->sent < messages)
+                load_send(load, connection, done, now);
         }
-        if (now < end || result.messages == 0) {
+        if (!is_warm && now >= start) {
+            is_warm = true;
+            start = now;
+            end = start + seconds * 1e9;
+            load_start(load, &result);
+        } else if (result.messages == 0 && (now >= end || load->waiting == 0)) {
             result.messages = (double)load->done;
             result.seconds = (now - start) / 1e9;
+            result.p50_us = load_percentile_us(load, 0.5);
+            result.p99_us = load_percentile_us(load, 0.99);
+            result.p999_us = load_percentile_us(load, 0.999);
+            result.cpu_seconds = load_cpu_seconds(load) - result.cpu_seconds;
         }
     }
-    result.p50_us = load_percentile_us(load, 0.5);
-    result.p99_us = load_percentile_us(load, 0.99);
     return result;
 }
 

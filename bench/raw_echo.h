@@ -20,7 +20,7 @@
 
 #include "bench.h"
 
-enum { RAW_BUFFER_BYTES = 4096, RAW_EVENTS = 256, RAW_BACKLOG = 4096 };
+enum { RAW_BUFFER_BYTES = 64 * 1024, RAW_EVENTS = 256, RAW_BACKLOG = 4096 };
 
 struct raw_connection {
     int fd;

@@ -25,7 +25,14 @@
 #include "processes.h"
 #include "raw_echo.h"
 
-enum { COUNTS = 3, COUNTED_CONNECTIONS = 100, MARK = 'M', BUSY_PERCENT = 80 };
+enum {
+    COUNTS = 3,
+    COUNTED_CONNECTIONS = 100,
+    MESSAGE_BYTES = 64,
+    BUFFER_BYTES = 4096, /* of a task's */
+    MARK = 'M',
+    BUSY_PERCENT = 80,
+};
 
 static const int connection_counts[COUNTS] = {1, 100, 1000};
 static int pairs = 9;
@@ -42,7 +49,7 @@ static void look_for_mark(const char *bytes)
 
 static int echo(bide_stream *stream, void *is_counted)
 {
-    char buf[RAW_BUFFER_BYTES];
+    char buf[BUFFER_BYTES];
     ssize_t got;
 
     while ((got = bide_read(stream, buf, sizeof buf)) > 0) {
@@ -147,15 +154,20 @@ struct order {
     double seconds;
 };
 
+static struct load_shape shape(int connections)
+{
+    return (struct load_shape){connections, MESSAGE_BYTES, 1};
+}
+
 static void be_load(int socket, const int *ports, int connections)
 {
     static struct load loads[SERVERS];
     struct order order;
 
     for (int i = 0; i < SERVERS; i++)
-        load_connect(&loads[i], ports[i], connections);
+        load_connect(&loads[i], ports[i], shape(connections));
     while (read(socket, &order, sizeof order) == sizeof order) {
-        struct load_result result = load_run(&loads[order.server], order.seconds, LONG_MAX);
+        struct load_result result = load_run(&loads[order.server], 0, order.seconds, LONG_MAX);
         bench_write_all(socket, &result, sizeof result);
     }
     _exit(0);
@@ -271,13 +283,13 @@ static void be_counted_load(int port_from)
     int port;
 
     bench_read_all(port_from, &port, sizeof port);
-    load_connect(&all, port, COUNTED_CONNECTIONS);
-    load_connect(&mark, port, 1);
+    load_connect(&all, port, shape(COUNTED_CONNECTIONS));
+    load_connect(&mark, port, shape(1));
     mark.message[0] = MARK;
-    load_run(&all, 1e9, COUNTED_CONNECTIONS * 10);
-    load_run(&mark, 1e9, 1);
-    load_run(&all, 1e9, counted_messages);
-    load_send(&mark, &mark.connections[0], 0); /* the last the server sees */
+    load_run(&all, 0, 1e9, COUNTED_CONNECTIONS * 10);
+    load_run(&mark, 0, 1e9, 1);
+    load_run(&all, 0, 1e9, counted_messages);
+    load_send(&mark, &mark.connections[0], 1, 0); /* the last the server sees */
     pause();
 }
 
@@ -417,7 +429,7 @@ int main(void)
     printf("Echo: TCP on loopback, %d-byte messages, one under way on each connection; server and\n"
            "load on %s; %d pairs of slices of %g s, raw and bide in turn;\n"
            "CPU (all, and user alone) in us of the server a message, latencies in us.\n",
-           LOAD_MESSAGE_BYTES, bench_load_core >= 0 ? "a core each" : "the same core", pairs,
+           MESSAGE_BYTES, bench_load_core >= 0 ? "a core each" : "the same core", pairs,
            slice_seconds);
     printf("%5s %-10s %9s %9s %9s %7s %7s %5s %8s %8s\n", "conns", "server", "median/s", "least",
            "most", "CPU", "user", "busy%", "p50", "p99");
