@@ -26,6 +26,7 @@ struct raw_connection {
     int fd;
     size_t kept; /* bytes not yet written, at the front of rest */
     char *rest;  /* NULL until it is needed */
+    int matched; /* for HTTP: bytes of a blank line seen at the end of what was read */
 };
 
 struct raw_server {
@@ -138,7 +139,11 @@ static inline bool raw_serve(struct raw_server *server, struct raw_connection *c
     return true;
 }
 
-_Noreturn static inline void raw_run(struct raw_server *server)
+/* What serves a connection: false when that is over. */
+typedef bool raw_serve_fn(struct raw_server *server, struct raw_connection *connection,
+                          uint32_t events);
+
+_Noreturn static inline void raw_run(struct raw_server *server, raw_serve_fn *serve)
 {
     struct epoll_event events[RAW_EVENTS];
 
@@ -150,7 +155,7 @@ _Noreturn static inline void raw_run(struct raw_server *server)
             struct raw_connection *connection = events[i].data.ptr;
             if (connection == NULL)
                 raw_accept(server);
-            else if (!raw_serve(server, connection, events[i].events))
+            else if (!serve(server, connection, events[i].events))
                 raw_close(connection);
         }
     }

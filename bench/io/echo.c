@@ -91,7 +91,7 @@ static int raw_server(void *arg)
     if (start->is_counted)
         server.on_message = look_for_mark;
     bench_write_all(start->port_to, &port, sizeof port);
-    raw_run(&server);
+    raw_run(&server, raw_serve);
 }
 
 static int run_bide_server(void *arg)

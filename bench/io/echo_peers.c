@@ -103,7 +103,7 @@ static void run_raw(int port_to)
     static struct raw_server server;
 
     dprintf(port_to, "%d\n", raw_listen(&server));
-    raw_run(&server);
+    raw_run(&server, raw_serve);
 }
 
 /* One turn: a process that connects, loads, and goes. */
