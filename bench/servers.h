@@ -26,7 +26,7 @@
 #include "bench.h"
 #include "processes.h"
 
-enum { SERVER_WORDS_MOST = 8, SERVER_BUSY_PERCENT = 80 };
+enum { SERVER_WORDS_MOST = 8, SERVER_BUSY_PERCENT = 80, SERVER_TURN_SECONDS_MOST = 60 };
 
 struct bench_server {
     const char *key;                      /* in JSON */
@@ -38,7 +38,8 @@ struct bench_server {
     bool is_missing;
     char version[64];
     pid_t pid;
-    int port; /* one that was chosen before, or 0: the server writes it */
+    bool has_port; /* that was chosen before; else the server writes it */
+    int port;
 };
 
 /* A path that is given from the directory of the benchmark, else the name as it is. */
@@ -162,7 +163,7 @@ static inline bool server_start(struct bench_server *server)
     if (server->pid == 0)
         server_be(server, ends[1]);
     close(ends[1]);
-    if (server->port == 0) {
+    if (!server->has_port) {
         FILE *output = fdopen(ends[0], "r");
         if (output == NULL)
             bench_die("fdopen");
@@ -273,6 +274,67 @@ static inline struct bench_spread figures_ratio(const struct bench_figures *of,
     return bench_ratios_of(samples, to_samples, of->samples);
 }
 
+/* One turn of one server; false when it failed. */
+typedef bool bench_take_turn(const struct bench_server *server, const void *contest,
+                             struct bench_turn *turn);
+
+/* The servers in turn, round after round; but for quick runs, after one that does not count. */
+static inline void servers_compete(struct bench_server *servers, int count,
+                                   struct bench_figures *figures, int rounds, bench_take_turn *take,
+                                   const void *contest)
+{
+    for (int i = 0; i < count; i++)
+        figures[i].has_failed = servers[i].is_missing;
+    for (int round = bench_is_quick() ? 0 : -1; round < rounds; round++) {
+        for (int i = 0; i < count; i++) {
+            struct bench_turn turn = {.seconds = 0};
+            if (figures[i].has_failed)
+                continue;
+            if (take(&servers[i], contest, &turn)) {
+                if (round >= 0)
+                    figures_add(&figures[i], &turn);
+            } else {
+                printf("(%s failed)\n", servers[i].name);
+                figures[i].has_failed = true;
+            }
+            server_rest(&servers[i]);
+        }
+    }
+}
+
+/* A turn whose load is a process of its own, which fills in the turn. */
+typedef void bench_be_load(const struct bench_server *server, const void *contest,
+                           struct bench_turn *turn);
+
+static inline bool server_take_load(const struct bench_server *server, const void *contest,
+                                    bench_be_load *be_load, struct bench_turn *turn)
+{
+    int ends[2];
+    bool is_done;
+    pid_t load;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        bench_die("pipe2");
+    load = bench_fork_pinned(bench_load_core);
+    if (load == 0) {
+        alarm(SERVER_TURN_SECONDS_MOST);
+        be_load(server, contest, turn);
+        bench_write_all(ends[1], turn, sizeof *turn);
+        _exit(0);
+    }
+    close(ends[1]);
+    is_done = read(ends[0], turn, sizeof *turn) == (ssize_t)sizeof *turn;
+    close(ends[0]);
+    waitpid(load, NULL, 0);
+    return is_done;
+}
+
+/* Closing ends the connection by a reset: tens of thousands that linger would stop new ones. */
+static inline void bench_reset_on_close(int fd)
+{
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+}
+
 static inline void figures_print_heading(const char *to)
 {
     char ratio[32];
@@ -301,6 +363,20 @@ static inline void figures_print(const char *name, const struct bench_figures *o
     bench_print_cell(8, 0, figures_spread(of, of->p99_us).median);
     bench_print_cell(8, 0, figures_spread(of, of->p999_us).median);
     printf("\n");
+}
+
+/* All of them, and a word of warning where they had little to do but should have had much. */
+static inline void servers_print(const struct bench_server *servers, int count,
+                                 const struct bench_figures *figures, int to, bool is_load_high)
+{
+    figures_print_heading("epoll");
+    for (int i = 0; i < count; i++)
+        if (!servers[i].is_missing)
+            figures_print(servers[i].name, &figures[i], &figures[to]);
+    if (is_load_high && figures_spread(&figures[to], figures[to].busy).median < SERVER_BUSY_PERCENT)
+        printf("note: the servers were not busy: other programs took the cores, or the load is\n"
+               "the limit; trust CPU times more\n");
+    fflush(stdout);
 }
 
 /* Within a JSON line of one server in one contest. */

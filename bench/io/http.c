@@ -136,6 +136,7 @@ static void prepare_nginx(void)
     }
     pclose(file);
 
+    nginx->has_port = true;
     nginx->port = server_free_port();
     snprintf(configuration, sizeof configuration, "%s/nginx.conf", directory);
     file = create_file("nginx.conf");
@@ -202,8 +203,10 @@ static void clean_up(void)
     nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static bool take_turn(const struct bench_server *server, int depth, struct bench_turn *turn)
+static bool take_turn(const struct bench_server *server, const void *contest,
+                      struct bench_turn *turn)
 {
+    int depth = *(const int *)contest;
     char script[128], url[64], seconds[16], deep[16], line[256];
     const char *words[] = {"wrk", "-t1",  "-c100", "-d", seconds, "--timeout", "20",
                            "-s",  script, url,     "--", deep,    NULL};
@@ -242,32 +245,10 @@ static bool take_turn(const struct bench_server *server, int depth, struct bench
 
 static void hold(int index)
 {
-    for (int i = 0; i < SERVERS; i++)
-        figures[index][i].has_failed = servers[i].is_missing;
-    for (int round = 0; round < rounds; round++) {
-        for (int i = 0; i < SERVERS; i++) {
-            struct bench_figures *of = &figures[index][i];
-            struct bench_turn turn;
-            if (of->has_failed)
-                continue;
-            of->has_failed = !take_turn(&servers[i], depths[index], &turn);
-            if (of->has_failed)
-                printf("(%s failed)\n", servers[i].name);
-            else
-                figures_add(of, &turn);
-            server_rest(&servers[i]);
-        }
-    }
     printf("\n%d request%s under way on each connection\n", depths[index],
            depths[index] > 1 ? "s" : "");
-    figures_print_heading("epoll");
-    for (int i = 0; i < SERVERS; i++)
-        figures_print(servers[i].name, &figures[index][i], &figures[index][RAW]);
-    if (figures_spread(&figures[index][RAW], figures[index][RAW].busy).median < SERVER_BUSY_PERCENT)
-        printf(
-            "note: not all servers were busy: other programs took the cores, or the load is the\n"
-            "limit; trust CPU times more\n");
-    fflush(stdout);
+    servers_compete(servers, SERVERS, figures[index], rounds, take_turn, &depths[index]);
+    servers_print(servers, SERVERS, figures[index], RAW, true);
 }
 
 int main(void)
