@@ -182,8 +182,8 @@ int main(void)
     }
     for (int i = 0; i < ECHO_SERVERS; i++) {
         bench_json_open("io/connections");
-        printf(",\"series\":\"connect\"");
-        bench_json_number("under_way", UNDER_WAY);
+        printf(",\"series\":\"connect\",\"title\":\"TCP echo, a connection for each request\"");
+        bench_json_number("connections", UNDER_WAY);
         figures_json(&echo_servers[i], &figures[i], "raw", &figures[ECHO_RAW]);
         bench_json_number("idle_connections", idle_connections);
         bench_json_spread("idle_bytes", bench_spread_of(memory_bytes[i], rounds));

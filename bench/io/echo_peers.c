@@ -88,7 +88,7 @@ static void print_json(int index)
 
     for (int i = 0; i < ECHO_SERVERS && was_held[index]; i++) {
         bench_json_open("io/echo_peers");
-        printf(",\"series\":\"%s\"", contest->series);
+        printf(",\"series\":\"%s\",\"title\":\"TCP echo, %s\"", contest->series, contest->title);
         bench_json_number("connections", contest->shape.connections);
         bench_json_number("message_bytes", contest->shape.message_bytes);
         bench_json_number("depth", contest->shape.depth);

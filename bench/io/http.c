@@ -273,7 +273,8 @@ int main(void)
     for (int contest = 0; contest < CONTESTS; contest++) {
         for (int i = 0; i < SERVERS; i++) {
             bench_json_open("io/http");
-            printf(",\"series\":\"%s\"", contest == 0 ? "http" : "http_deep");
+            printf(",\"series\":\"http_%d\",\"title\":\"HTTP/1.1 under wrk, %d under way on each\"",
+                   depths[contest], depths[contest]);
             bench_json_number("connections", CONNECTIONS);
             bench_json_number("depth", depths[contest]);
             figures_json(&servers[i], &figures[contest][i], "raw", &figures[contest][RAW]);
