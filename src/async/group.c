@@ -2,9 +2,10 @@
 /*
  * group.c - members: their births, their ends, and what a failure does to the others.
  *
- * What a member needs beside its control block lies above its arguments, at the top of its own
- * stack: a group allocates nothing. The group is told of the end by a watch, and of a cancel around
- * it by its scope.
+ * What a member needs lies in its control block: a group allocates nothing, and where many members
+ * end one after the other, no end touches the stack of the next. The group's lists run through the
+ * links that the stack pool needs for free stacks alone. The group is told of the end by the task's
+ * last steps (bide_loop.member_ended), and of a cancel around it by its scope.
  */
 #include <bide/async/group.h>
 
@@ -16,15 +17,11 @@
 #include "sched/report.h"
 #include "sched/waitq.h"
 
-struct member {
-    struct bide__watch watch;
-    struct bide__list link; /* living or ended */
-    struct bide_task *task;
-    bide_group *group;
-    struct bide__start *start; /* who started it and has not heard of it yet, or NULL */
-    unsigned kind;
-    bool was_started; /* it said so */
-};
+/* The member at a place in one of the group's lists. */
+static struct bide_task *member_at(struct bide__list *link)
+{
+    return BIDE__CONTAINER(link, struct bide_task, stack.link);
+}
 
 static bide_group *group_of(struct bide_scope *scope)
 {
@@ -42,7 +39,7 @@ static void tell_groups(struct bide_loop *loop)
         bide__list_remove(&group->bide__to_tell);
         for (struct bide__list *at = group->bide__living.next; at != &group->bide__living;
              at = at->next)
-            bide__task_cancel(BIDE__CONTAINER(at, struct member, link)->task, group->bide__code);
+            bide__task_cancel(member_at(at), group->bide__code);
         bide__wake_all(&group->bide__queue, group->bide__code);
     }
     loop->tells_groups = false;
@@ -70,6 +67,8 @@ static void cancel(bide_group *group)
     bide_scope_cancel(&group->bide__scope);
 }
 
+static void member_ended(struct bide_task *member);
+
 bide_group *bide__group_enter(bide_group *group)
 {
     struct bide_task *self = bide__task_need("with_group");
@@ -78,6 +77,7 @@ bide_group *bide__group_enter(bide_group *group)
         bide__misuse("with_group: this group is already opened by %s; a group serves one block at "
                      "a time",
                      bide__task_label(group->bide__owner).text);
+    self->loop->member_ended = member_ended;
     group->error = 0;
     group->failed = 0;
     group->bide__owner = self;
@@ -108,10 +108,10 @@ static int wait_member(bide_group *group, const char *what, bool passes_cancel)
     return result;
 }
 
-static void release(struct member *member)
+static void release(struct bide_task *member)
 {
-    bide__list_remove(&member->link);
-    bide__task_release(member->task);
+    bide__list_remove(&member->stack.link);
+    bide__task_release(member);
 }
 
 void bide__group_leave(bide_group **entered)
@@ -127,7 +127,7 @@ void bide__group_leave(bide_group **entered)
     while (group->bide__count > 0)
         wait_member(group, "with_group", true);
     while (!bide__list_is_empty(&group->bide__ended))
-        release(BIDE__CONTAINER(group->bide__ended.next, struct member, link));
+        release(member_at(group->bide__ended.next));
     /* Nobody waits for a place in a group in which none is taken. */
     bide__assert(bide__list_is_empty(&group->bide__living));
     bide__assert(bide__list_is_empty(&group->bide__queue));
@@ -164,46 +164,55 @@ static void count_failure(bide_group *group, int error, const char *name, const 
 }
 
 /* Before it had a word for who started it: its result goes there, and is not the group's. */
-static void end_start(struct member *member)
+static void end_start(const struct bide_task *member)
 {
     struct bide__start *start = member->start;
 
     start->is_over = true;
-    start->result = member->task->failure < 0 ? member->task->failure : -ECHILD;
+    start->result = member->failure < 0 ? member->failure : -ECHILD;
     if (start->waiter != NULL)
         bide__wake(start->waiter, 0);
 }
 
-static void member_ended(struct bide__watch *watch, struct bide_task *task)
+/* Of a member that is off the list: its result is wanted, or a failure, or both. */
+__attribute__((noinline)) static void tell_result(bide_group *group, struct bide_task *member)
 {
-    struct member *member = BIDE__CONTAINER(watch, struct member, watch);
-    bide_group *group = member->group;
     bool is_kept = group->keep_results && member->start == NULL;
 
-    bide__assert(group->bide__owner != NULL && member->task == task && task->is_member);
-    bide__list_remove(&member->link);
+    bide__assert(bide__list_is_empty(&member->stack.link));
     if (is_kept)
-        bide__list_append(&group->bide__ended, &member->link);
+        bide__list_append(&group->bide__ended, &member->stack.link);
     else
-        task->is_detached = true; /* goes when this call has returned */
+        member->is_detached = true;
     if (member->start != NULL)
         end_start(member);
-    else if (task->failure < 0 && !(group->bide__was_ours && task->failure == -ECANCELED))
-        count_failure(group, task->failure, task->name, task->site);
+    else if (member->failure < 0 && !(group->bide__was_ours && member->failure == -ECANCELED))
+        count_failure(group, member->failure, member->name, member->site);
     if (is_kept)
         wake_owner(group);
     give_place(group);
 }
 
-/* Take a place in the group, waiting for it when all are taken. */
-static int take_place(bide_group *group, struct bide_task *self)
+/* Needs no room on the member's stack but for a return address: see task_main. */
+static void member_ended(struct bide_task *member)
+{
+    bide_group *group = member->group;
+
+    bide__assert(group->bide__owner != NULL && member->state == BIDE__TASK_DONE);
+    bide__list_remove(&member->stack.link);
+    if (group->keep_results || member->start != NULL || member->failure < 0) {
+        tell_result(group, member);
+        return;
+    }
+    member->is_detached = true; /* goes when this call has returned */
+    give_place(group);
+}
+
+/* Wait for a place in a group in which all are taken. */
+__attribute__((noinline)) static int wait_for_place(bide_group *group, struct bide_task *self)
 {
     struct bide__waiter waiter = BIDE__WAITER(waiter, "spawn_in");
 
-    if (group->limit == 0 || group->bide__count < group->limit) {
-        group->bide__count++;
-        return 0;
-    }
     if (self->cancel_code != 0)
         return bide__cancel_seen(self);
     bide__waitq_join(&group->bide__queue, &waiter);
@@ -215,20 +224,22 @@ int bide__group_spawn(struct bide_loop *loop, const bide_site *site,
                       size_t frame_bytes, struct bide_task **out)
 {
     bide_group *group = options->bide__group;
-    size_t at = (frame_bytes + 63) & ~(size_t)63; /* the frame's own alignment is 64 at most */
-    struct member *member;
-    int err;
+    struct bide_task *member;
+    int err = 0;
 
     if (group->bide__owner == NULL)
         bide__misuse("spawn_in at %s: the group is not open; spawn_in works inside with_group, and "
                      "in members",
                      bide__site_label(site).text);
-    err = take_place(group, loop->current);
+    if (group->limit == 0 || group->bide__count < group->limit)
+        group->bide__count++;
+    else
+        err = wait_for_place(group, loop->current);
     if (err < 0)
         return err;
     err = group->bide__code;
     if (err == 0) {
-        err = bide__task_spawn(loop, site, options, run, at + sizeof *member, out);
+        err = bide__task_spawn(loop, site, options, run, frame_bytes, &member);
         if (err < 0)
             count_failure(group, err, site->name, site);
     }
@@ -236,35 +247,23 @@ int bide__group_spawn(struct bide_loop *loop, const bide_site *site,
         give_place(group);
         return err;
     }
-    member = (struct member *)(void *)((char *)(*out)->frame + at);
-    *member = (struct member){
-        .watch.ended = member_ended,
-        .task = *out,
-        .group = group,
-        .start = options->bide__start,
-        .kind = options->bide__kind,
-    };
-    (*out)->is_member = true;
-    bide__task_watch(*out, &member->watch);
-    bide__list_append(&group->bide__living, &member->link);
+    member->is_member = true;
+    member->has_started = false;
+    member->group = group;
+    member->start = options->bide__start;
+    member->result_kind = options->bide__kind;
+    bide__list_append(&group->bide__living, &member->stack.link);
+    *out = member;
     return 0;
-}
-
-/* Of a task that is a member. */
-static struct member *member_of(const struct bide_task *task)
-{
-    struct member *member = BIDE__CONTAINER(task->watches.next, struct member, watch.link);
-
-    bide__assert(task->is_member && task->is_watched && member->task == task);
-    return member;
 }
 
 const struct bide_task *bide__group_waits_for(const struct bide_task *task)
 {
-    const struct member *member = member_of(task);
-    const struct bide__waiter *starter = member->start != NULL ? member->start->waiter : NULL;
+    const struct bide__waiter *starter;
 
-    return starter != NULL ? starter->owner : member->group->bide__owner;
+    bide__assert(task->is_member);
+    starter = task->start != NULL ? task->start->waiter : NULL;
+    return starter != NULL ? starter->owner : task->group->bide__owner;
 }
 
 int bide__group_start(struct bide__start *start, uintptr_t handle, const bide_site *site)
@@ -290,16 +289,14 @@ int bide__group_start(struct bide__start *start, uintptr_t handle, const bide_si
 void bide__started(const void *value, size_t bytes, unsigned kind)
 {
     struct bide_task *self = bide__task_need("bide_started");
-    struct member *member;
     struct bide__start *start;
 
     if (!self->is_member)
         return;
-    member = member_of(self);
-    if (member->was_started)
+    if (self->has_started)
         bide__misuse("bide_started: %s has said so already", bide__task_label(self).text);
-    member->was_started = true;
-    start = member->start;
+    self->has_started = true;
+    start = self->start;
     if (start == NULL)
         return;
     if (start->kind != kind)
@@ -308,7 +305,7 @@ void bide__started(const void *value, size_t bytes, unsigned kind)
     if (start->value != NULL)
         memcpy(start->value, value, bytes);
     start->is_over = true;
-    member->start = NULL;
+    self->start = NULL;
     if (start->waiter != NULL)
         bide__wake(start->waiter, 0);
 }
@@ -316,7 +313,7 @@ void bide__started(const void *value, size_t bytes, unsigned kind)
 int bide__group_next(bide_group *group, unsigned kind, uintptr_t *handle)
 {
     struct bide_task *self = bide__task_need("bide_group_next");
-    struct member *member;
+    struct bide_task *member;
     int err = 0;
 
     if (group->bide__owner != self || !group->keep_results)
@@ -332,13 +329,13 @@ int bide__group_next(bide_group *group, unsigned kind, uintptr_t *handle)
         if (err < 0)
             return err;
     }
-    member = BIDE__CONTAINER(group->bide__ended.next, struct member, link);
-    if (member->kind != kind)
+    member = member_at(group->bide__ended.next);
+    if (member->result_kind != kind)
         bide__misuse("bide_group_next: %s has a result of another type than the handle given",
-                     bide__task_label(member->task).text);
-    bide__list_remove(&member->link);
-    member->task->is_member = false;
-    *handle = bide__handle_of(member->task);
+                     bide__task_label(member).text);
+    bide__list_remove(&member->stack.link);
+    member->is_member = false;
+    *handle = bide__handle_of(member);
     bide__budget_spend(self->loop);
     return 0;
 }

@@ -71,7 +71,11 @@ struct bide_task {
     int16_t canceled;            /* the whole task: 0, or why (-ECANCELED, -ETIMEDOUT) */
     struct bide__list watches;   /* of struct bide__watch: who else is told of its end */
     struct bide__locals *locals; /* sched/local.h */
-    struct bide__stack stack;
+    struct bide__stack stack;    /* its link is in a list of the group while is_member */
+    struct bide_group *group;    /* of a member, as all below; else they mean nothing */
+    struct bide__start *start;   /* who started it and has not heard of it yet, or NULL */
+    unsigned result_kind;        /* for bide_group_next */
+    bool has_started;            /* it said so */
     struct bide__sanitizer sanitizer;
 };
 
@@ -106,6 +110,8 @@ struct bide_loop {
     bool is_ending;          /* the first task has ended, the others are told to */
     bool is_deadlocked;      /* reported once */
     bool tells_groups;       /* somebody works through groups_to_tell */
+    /* Called when a member has ended, in its context; set by the first group (async/group.c). */
+    void (*member_ended)(struct bide_task *member);
     struct bide__fork fork;  /* a child has a copy of the loop, but shares its descriptors */
     struct bide_loop *outer; /* the loop that runs this one inside one of its tasks */
     void *io; /* what the host keeps for the io layer; NULL under a host without I/O */

@@ -18,23 +18,29 @@ _Static_assert(sizeof(struct bide_task) - sizeof(struct bide__sanitizer) <= 192,
 _Static_assert(offsetof(struct bide_task, run) == 64 || sizeof(void *) != 8,
                "what a switch touches takes one");
 
-/* The first and last thing that runs on a task's stack. Returns the context to go on with. */
+/*
+ * The first and last thing that runs on a task's stack. Returns the context to go on with.
+ *
+ * Where many tasks are started and end one after the other, each line of each stack comes from far
+ * away; those that bide__next fetches ahead end where this function's frame does. So what is called
+ * here in every task's life takes next to nothing of the stack.
+ */
 BIDE__UNWATCHED static void *task_main(void *arg)
 {
     struct bide_task *self = arg;
     struct bide_loop *loop = self->loop;
     struct bide_task *next;
-    int failure;
 
     bide__sanitizer_arrive(&self->sanitizer);
-    failure = self->run(self->frame);
+    self->failure = self->run(self->frame);
     bide__assert(loop->current == self && self->scope == NULL && self->waiter == NULL);
     if (__builtin_expect(self->has_locals, 0))
         bide__locals_drop(self);
     self->state = BIDE__TASK_DONE;
     loop->stats.tasks_living--;
-    self->failure = failure;
-    if (self->is_watched)
+    if (self->is_member)
+        loop->member_ended(self);
+    if (__builtin_expect(self->is_watched, 0))
         bide__task_tell(self);
     if (self->awaiter != NULL)
         bide__wake(self->awaiter, 0);
@@ -186,25 +192,15 @@ void bide__task_fulfil(struct bide_task *future, int failure)
         bide__task_tell(future);
 }
 
-void bide__task_release(struct bide_task *task)
-{
-    bide__assert(task->state == BIDE__TASK_DONE);
-    task->state = BIDE__TASK_FREE;
-    task->generation++;
-    bide__stack_release(&task->loop->stacks, &task->stack);
-}
-
-void bide__task_let_go(struct bide_task *task)
+void bide__task_failed(const struct bide_task *task)
 {
     struct bide_loop *loop = task->loop;
 
-    if (task->failure < 0 && !task->is_member) {
-        loop->stats.tasks_failed++;
-        bide__report(loop, BIDE_REPORT_TASK_FAILED, task->failure, task, NULL,
-                     "%s failed with %d, and nobody awaits it", bide__task_label(task).text,
-                     task->failure);
-    }
-    bide__task_release(task);
+    bide__assert(task->failure < 0);
+    loop->stats.tasks_failed++;
+    bide__report(loop, BIDE_REPORT_TASK_FAILED, task->failure, task, NULL,
+                 "%s failed with %d, and nobody awaits it", bide__task_label(task).text,
+                 task->failure);
 }
 
 void bide__task_cancel(struct bide_task *task, int code)

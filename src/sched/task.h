@@ -45,10 +45,24 @@ void bide__task_fulfil(struct bide_task *future, int failure);
  * Put the control block and stack of a task that is done back into the pool. Its frame stays
  * readable until the next spawn.
  */
-void bide__task_release(struct bide_task *task);
+static inline void bide__task_release(struct bide_task *task)
+{
+    bide__assert(task->state == BIDE__TASK_DONE);
+    task->state = BIDE__TASK_FREE;
+    task->generation++;
+    bide__stack_release(&task->loop->stacks, &task->stack);
+}
+
+/* Say that a detached task failed. */
+__attribute__((noinline, cold)) void bide__task_failed(const struct bide_task *task);
 
 /* Release a detached task that is done; when it failed, say so. */
-void bide__task_let_go(struct bide_task *task);
+static inline void bide__task_let_go(struct bide_task *task)
+{
+    if (__builtin_expect(task->failure < 0, 0) && !task->is_member)
+        bide__task_failed(task);
+    bide__task_release(task);
+}
 
 /*
  * Ask a task to end, its parking calls returning `code` from now on. Goes on to the task it awaits,
