@@ -153,6 +153,20 @@ static inline struct bide_task *bide__task_need(const char *call)
 }
 
 /*
+ * Whether a call that may begin at once can do so with no more ado: a task makes it, none of its
+ * scopes has fired, and there is budget left, of which one unit is then spent. The other case is
+ * for a function apart, which starts from the beginning: so the plain one needs no stack.
+ */
+static inline bool bide__is_plain(struct bide_loop *loop)
+{
+    if (__builtin_expect(loop == NULL || loop->current == &loop->root, 0) ||
+        __builtin_expect(loop->current->cancel_code != 0 || loop->budget <= 1, 0))
+        return false;
+    loop->budget--;
+    return true;
+}
+
+/*
  * Make a loop, in memory that bide__inbox_release frees in the end. Returns 0 or a negative errno;
  * then the memory is the caller's.
  */

@@ -68,6 +68,18 @@ int bide__park_until(struct bide__waiter *waiter, bide_time deadline, int at_dea
 /* Make a parked waiter's task ready. False when something else has woken it already. */
 bool bide__wake(struct bide__waiter *waiter, int result);
 
+/* The same for a waiter that is asleep, and in no queue by its own link. */
+static inline void bide__wake_unlisted(struct bide__waiter *waiter, int result)
+{
+    struct bide_task *task = waiter->task;
+
+    bide__assert(task->waiter == waiter && task->state == BIDE__TASK_LIVE);
+    waiter->task = NULL;
+    waiter->result = result;
+    task->waiter = NULL;
+    bide__ready_push(task->loop, task);
+}
+
 /* Stand at the end of a queue, to be parked with next. */
 static inline void bide__waitq_join(struct bide__list *queue, struct bide__waiter *waiter)
 {

@@ -33,6 +33,7 @@ struct bide_chan *bide__chan_new(size_t item_bytes, size_t capacity)
         return NULL;
     *chan = (struct bide_chan){
         .capacity = capacity,
+        .count_most = capacity,
         .item_bytes = (uint32_t)item_bytes,
         .ring_bytes = ring_bytes,
     };
@@ -52,12 +53,12 @@ _Static_assert(sizeof(struct standing) <= sizeof(union bide__chan_wait),
 _Static_assert(offsetof(struct standing, waiter.result) == 0, "and its result");
 
 /* The call has ended without waiting. */
-static inline void end(union bide__chan_wait *wait, struct bide_task *self, int result)
+static inline void end(union bide__chan_wait *wait, struct bide_loop *loop, int result)
 {
     wait->result = result;
     if (__builtin_expect(result < 0, 0))
         bide__list_init(&((struct standing *)(void *)wait)->op.link);
-    bide__budget_spend(self->loop);
+    bide__budget_spend(loop);
 }
 
 /* Wait in a queue until somebody moves the value. The last act of the call. */
@@ -84,14 +85,15 @@ __attribute__((noinline, cold)) static void seen(union bide__chan_wait *wait,
     bide__list_init(&((struct standing *)(void *)wait)->op.link);
 }
 
-void bide__chan_send(struct bide_chan *chan, const void *value, union bide__chan_wait *wait,
-                     const bide_site *site)
+/* The whole of a send, for all that bide__chan_send leaves. */
+__attribute__((noinline)) static void send_any(struct bide_chan *chan, const void *value,
+                                               union bide__chan_wait *wait, const bide_site *site)
 {
     struct bide_task *self = bide__task_need("chan_send");
     int err;
 
     chan_need(chan, "chan_send", site);
-    if (__builtin_expect(self->cancel_code != 0, 0)) {
+    if (self->cancel_code != 0) {
         seen(wait, self);
         return;
     }
@@ -99,17 +101,18 @@ void bide__chan_send(struct bide_chan *chan, const void *value, union bide__chan
     if (err == -EAGAIN)
         stand_in(&chan->senders, (void *)(uintptr_t)value, wait, self, site, "chan_send");
     else
-        end(wait, self, err);
+        end(wait, self->loop, err);
 }
 
-void bide__chan_recv(struct bide_chan *chan, void *slot, union bide__chan_wait *wait,
-                     const bide_site *site)
+/* The whole of a receive. */
+__attribute__((noinline)) static void recv_any(struct bide_chan *chan, void *slot,
+                                               union bide__chan_wait *wait, const bide_site *site)
 {
     struct bide_task *self = bide__task_need("chan_recv");
     int err;
 
     chan_need(chan, "chan_recv", site);
-    if (__builtin_expect(self->cancel_code != 0, 0)) {
+    if (self->cancel_code != 0) {
         seen(wait, self);
         return;
     }
@@ -117,7 +120,93 @@ void bide__chan_recv(struct bide_chan *chan, void *slot, union bide__chan_wait *
     if (err == -EAGAIN)
         stand_in(&chan->receivers, slot, wait, self, site, "chan_recv");
     else
-        end(wait, self, err);
+        end(wait, self->loop, err);
+}
+
+/* It is a task that calls, none of its scopes has fired, and there is a channel. */
+static inline bool is_plain(const struct bide_loop *loop, const struct bide_chan *chan)
+{
+    return __builtin_expect(loop != NULL && chan != NULL, 1) &&
+           __builtin_expect(loop->current != &loop->root, 1) &&
+           __builtin_expect(loop->current->cancel_code == 0, 1);
+}
+
+/* The first op of a queue that is not empty is not stale. */
+static inline bool is_asleep(const struct bide__list *first)
+{
+    return BIDE__CONTAINER(first, const struct bide__chan_op, link)->waiter->task != NULL;
+}
+
+/*
+ * Beside the plain cases, in both of these: a size that is no machine word's, stale ops, and all
+ * that fails. The plain ones end in a jump or return, and so need no stack.
+ */
+void bide__chan_send(struct bide_chan *chan, const void *value, union bide__chan_wait *wait,
+                     const bide_site *site)
+{
+    struct bide_loop *loop = bide__loop_here;
+
+    if (is_plain(loop, chan)) {
+        struct bide__list *first = chan->receivers.next;
+
+        if (__builtin_expect(first == &chan->receivers, 1)) {
+            const size_t at = chan->write_at, bytes = chan->item_bytes, count = chan->count;
+
+            if (count < chan->count_most && bide__chan_copy_word(chan->ring + at, value, bytes)) {
+                chan->write_at = bide__chan_after(chan, at, bytes);
+                chan->count = count + 1;
+                end(wait, loop, 0);
+                return;
+            }
+        } else if (is_asleep(first)) {
+            struct bide__chan_op *receiver = BIDE__CONTAINER(first, struct bide__chan_op, link);
+
+            bide__assert(chan->count == 0 && !chan->is_closed);
+            if (bide__chan_copy_word(receiver->slot, value, chan->item_bytes)) {
+                bide__chan_serve(receiver);
+                end(wait, loop, 0);
+                return;
+            }
+        }
+    }
+    send_any(chan, value, wait, site);
+}
+
+void bide__chan_recv(struct bide_chan *chan, void *slot, union bide__chan_wait *wait,
+                     const bide_site *site)
+{
+    struct bide_loop *loop = bide__loop_here;
+
+    if (is_plain(loop, chan)) {
+        struct bide__list *first = chan->senders.next;
+
+        if (__builtin_expect(first == &chan->senders, 1)) {
+            const size_t at = chan->read_at, bytes = chan->item_bytes, count = chan->count;
+
+            bide__assert(count <= chan->capacity);
+            if (__builtin_expect(count > 0, 1)) {
+                if (bide__chan_copy_word(slot, chan->ring + at, bytes)) {
+                    chan->read_at = bide__chan_after(chan, at, bytes);
+                    chan->count = count - 1;
+                    end(wait, loop, 0);
+                    return;
+                }
+            } else if (!chan->is_closed) {
+                stand_in(&chan->receivers, slot, wait, loop->current, site, "chan_recv");
+                return;
+            }
+        } else if (chan->count == 0 && is_asleep(first)) {
+            struct bide__chan_op *sender = BIDE__CONTAINER(first, struct bide__chan_op, link);
+
+            bide__assert(chan->capacity == 0 && !chan->is_closed);
+            if (bide__chan_copy_word(slot, sender->slot, chan->item_bytes)) {
+                bide__chan_serve(sender);
+                end(wait, loop, 0);
+                return;
+            }
+        }
+    }
+    recv_any(chan, slot, wait, site);
 }
 
 int bide__chan_failed(union bide__chan_wait *wait)
@@ -156,6 +245,7 @@ void bide__chan_close(struct bide_chan *chan)
 {
     chan_need(chan, "chan_close", NULL);
     chan->is_closed = true;
+    chan->count_most = 0;
     turn_away(&chan->receivers);
     turn_away(&chan->senders);
 }

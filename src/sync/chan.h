@@ -40,23 +40,36 @@ struct bide__chan_op {
 struct bide_chan {
     struct bide__list receivers;
     struct bide__list senders;
-    size_t count;        /* values in the ring */
-    size_t capacity;     /* values that fit into it */
+    size_t count;      /* values in the ring */
+    size_t count_most; /* that are let in: the capacity; 0 once closed */
+    size_t write_at;   /* of the next value, in bytes from the ring's start */
+    size_t ring_bytes; /* item_bytes * capacity */
+    /* Above: one cache line, most of what a send looks at. */
+    size_t read_at;      /* of the oldest value */
+    size_t capacity;     /* values that fit into the ring */
     uint32_t item_bytes; /* of one value */
     bool is_closed;
-    size_t read_at;    /* of the oldest value, in bytes from the ring's start */
-    size_t write_at;   /* of the next one */
-    size_t ring_bytes; /* item_bytes * capacity */
-    unsigned char ring[];
+    _Alignas(16) unsigned char ring[];
 };
 
-static inline void bide__chan_copy(void *to, const void *from, size_t bytes)
+/* Copy a value of a size for which that is an instruction or two. False for any other. */
+__attribute__((always_inline)) static inline bool bide__chan_copy_word(void *to, const void *from,
+                                                                       size_t bytes)
 {
-    if (bytes == 8)
+    if (__builtin_expect(bytes == 8, 1))
         memcpy(to, from, 8);
     else if (bytes == 4)
         memcpy(to, from, 4);
+    else if (bytes == 16)
+        memcpy(to, from, 16);
     else
+        return false;
+    return true;
+}
+
+static inline void bide__chan_copy(void *to, const void *from, size_t bytes)
+{
+    if (!bide__chan_copy_word(to, from, bytes))
         memcpy(to, from, bytes);
 }
 
@@ -75,18 +88,23 @@ static inline struct bide__chan_op *bide__chan_first(struct bide__list *queue)
 /* Wake an op's task, whose value has been moved. */
 static inline void bide__chan_serve(struct bide__chan_op *op)
 {
+    bide__assert(!bide__list_is_empty(&op->link));
     bide__list_remove(&op->link);
-    bool was_asleep = bide__wake(op->waiter, op->served);
-    bide__assert(was_asleep);
+    bide__wake_unlisted(op->waiter, op->served);
+}
+
+/* A place in the ring, and the one after it. */
+static inline size_t bide__chan_after(const struct bide_chan *chan, size_t at, size_t item_bytes)
+{
+    at += item_bytes;
+    return at == chan->ring_bytes ? 0 : at;
 }
 
 static inline void bide__chan_put(struct bide_chan *chan, const void *value)
 {
     bide__assert(chan->count < chan->capacity && !chan->is_closed);
     bide__chan_copy(chan->ring + chan->write_at, value, chan->item_bytes);
-    chan->write_at += chan->item_bytes;
-    if (chan->write_at == chan->ring_bytes)
-        chan->write_at = 0;
+    chan->write_at = bide__chan_after(chan, chan->write_at, chan->item_bytes);
     chan->count++;
 }
 
@@ -94,18 +112,12 @@ static inline void bide__chan_take(struct bide_chan *chan, void *slot)
 {
     bide__assert(chan->count > 0 && chan->count <= chan->capacity);
     bide__chan_copy(slot, chan->ring + chan->read_at, chan->item_bytes);
-    chan->read_at += chan->item_bytes;
-    if (chan->read_at == chan->ring_bytes)
-        chan->read_at = 0;
+    chan->read_at = bide__chan_after(chan, chan->read_at, chan->item_bytes);
     chan->count--;
 }
 
-/*
- * Send without waiting: 0, -EPIPE, or -EAGAIN when that cannot be. Inlined, as the next one: a call
- * costs as much as all that a buffered send does.
- */
-__attribute__((always_inline)) static inline int bide__chan_send_now(struct bide_chan *chan,
-                                                                     const void *value)
+/* Send without waiting: 0, -EPIPE, or -EAGAIN when that cannot be. */
+static inline int bide__chan_send_now(struct bide_chan *chan, const void *value)
 {
     struct bide__chan_op *receiver = bide__chan_first(&chan->receivers);
 
@@ -124,8 +136,7 @@ __attribute__((always_inline)) static inline int bide__chan_send_now(struct bide
 }
 
 /* Receive without waiting: 0, -EPIPE, or -EAGAIN when that cannot be. */
-__attribute__((always_inline)) static inline int bide__chan_recv_now(struct bide_chan *chan,
-                                                                     void *slot)
+static inline int bide__chan_recv_now(struct bide_chan *chan, void *slot)
 {
     struct bide__chan_op *sender;
 

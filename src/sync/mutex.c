@@ -82,7 +82,7 @@ __attribute__((noinline)) static int wait_for(bide_mutex *mutex, struct bide_tas
     return err;
 }
 
-int bide_mutex_lock(bide_mutex *mutex)
+__attribute__((noinline)) static int lock_any(bide_mutex *mutex)
 {
     struct bide_task *self = bide__task_need("bide_mutex_lock");
     int err = bide__line_enter(self);
@@ -92,6 +92,16 @@ int bide_mutex_lock(bide_mutex *mutex)
     if (__builtin_expect(mutex->bide__owner != NULL, 0))
         return wait_for(mutex, self);
     own(mutex, self);
+    return 0;
+}
+
+int bide_mutex_lock(bide_mutex *mutex)
+{
+    struct bide_loop *loop = bide__loop_here;
+
+    if (__builtin_expect(mutex->bide__owner != NULL, 0) || !bide__is_plain(loop))
+        return lock_any(mutex);
+    own(mutex, loop->current);
     return 0;
 }
 
@@ -105,8 +115,19 @@ int bide_mutex_try_lock(bide_mutex *mutex)
     return 0;
 }
 
-void bide_mutex_unlock(bide_mutex *mutex)
+__attribute__((noinline)) static void unlock_any(bide_mutex *mutex)
 {
     bide__mutex_need(mutex, bide__task_need("bide_mutex_unlock"), "bide_mutex_unlock");
     bide__mutex_hand_on(mutex);
+}
+
+void bide_mutex_unlock(bide_mutex *mutex)
+{
+    const struct bide_loop *loop = bide__loop_here;
+
+    if (__builtin_expect(loop == NULL || !holds(mutex, loop->current), 0) ||
+        !bide__line_is_empty(&mutex->bide__waiting))
+        unlock_any(mutex);
+    else
+        mutex->bide__owner = NULL;
 }

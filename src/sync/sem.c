@@ -63,18 +63,36 @@ void bide_sem_init(bide_sem *sem, size_t permits)
     *sem = (bide_sem)BIDE_SEM_INIT(permits);
 }
 
-int bide_sem_acquire(bide_sem *sem)
-{
-    return bide_sem_acquire_n(sem, 1);
-}
-
-int bide_sem_acquire_n(bide_sem *sem, size_t permits)
+__attribute__((noinline)) static int acquire_any(bide_sem *sem, size_t permits)
 {
     int err = bide__line_enter(bide__task_need("bide_sem_acquire"));
 
     if (err != 0)
         return err;
     return __builtin_expect(take(sem, permits), 1) ? 0 : wait_for(sem, permits);
+}
+
+/* Whether they are there, and nobody came before. */
+static inline bool may_take(const bide_sem *sem, size_t permits)
+{
+    return __builtin_expect(permits <= sem->bide__permits, 1) &&
+           __builtin_expect(bide__line_is_empty(&sem->bide__waiting), 1);
+}
+
+int bide_sem_acquire(bide_sem *sem)
+{
+    if (!may_take(sem, 1) || !bide__is_plain(bide__loop_here))
+        return acquire_any(sem, 1);
+    sem->bide__permits--;
+    return 0;
+}
+
+int bide_sem_acquire_n(bide_sem *sem, size_t permits)
+{
+    if (!may_take(sem, permits) || !bide__is_plain(bide__loop_here))
+        return acquire_any(sem, permits);
+    sem->bide__permits -= permits;
+    return 0;
 }
 
 int bide_sem_try_acquire(bide_sem *sem)
@@ -87,12 +105,7 @@ int bide_sem_try_acquire_n(bide_sem *sem, size_t permits)
     return take(sem, permits) ? 0 : -EAGAIN;
 }
 
-void bide_sem_release(bide_sem *sem)
-{
-    bide_sem_release_n(sem, 1);
-}
-
-void bide_sem_release_n(bide_sem *sem, size_t permits)
+__attribute__((noinline)) static void release_any(bide_sem *sem, size_t permits)
 {
     size_t before = sem->bide__permits;
 
@@ -101,6 +114,20 @@ void bide_sem_release_n(bide_sem *sem, size_t permits)
                      "than SIZE_MAX; give back what was taken, once",
                      bide__caller_label().text, permits, before);
     serve(sem);
+}
+
+void bide_sem_release(bide_sem *sem)
+{
+    if (__builtin_expect(sem->bide__permits < SIZE_MAX, 1) &&
+        bide__line_is_empty(&sem->bide__waiting))
+        sem->bide__permits++;
+    else
+        release_any(sem, 1);
+}
+
+void bide_sem_release_n(bide_sem *sem, size_t permits)
+{
+    release_any(sem, permits);
 }
 
 size_t bide_sem_value(const bide_sem *sem)
