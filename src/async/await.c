@@ -69,8 +69,8 @@ static void report_cycle(const struct bide_task *self, const struct bide_task *t
  * The end of an await in a cycle. Where -EDEADLK cannot be told by the result there is no way to go
  * on.
  */
-static void *cycle_found(struct bide_task *self, struct bide_task *task, unsigned width,
-                         const bide_site *site)
+__attribute__((noinline, cold)) static void *
+cycle_found(struct bide_task *self, struct bide_task *task, unsigned width, const bide_site *site)
 {
     report_cycle(self, task, site);
     if (width == 0)

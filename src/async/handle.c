@@ -51,7 +51,7 @@ static bool waits_for_several(const struct bide_task *task)
  * Down from the task first: a chain that grows at its end costs one look each. Only who waits for
  * several has to be searched for from below.
  */
-bool bide__handle_leads_to(const struct bide_task *task, const struct bide_task *self)
+bool bide__handle_search(const struct bide_task *task, const struct bide_task *self)
 {
     while (task != self && task->waiter != NULL && task->waiter->passes_cancel &&
            task->waiter->awaits != NULL)
@@ -63,11 +63,10 @@ bool bide__handle_leads_to(const struct bide_task *task, const struct bide_task 
     return self == task;
 }
 
-void bide__handle_refuse_second_owner(const struct bide_task *task, const char *call,
-                                      const bide_site *site)
+void bide__handle_is_awaited(const struct bide_task *task, const char *call, const bide_site *site)
 {
-    if (task->awaiter != NULL)
-        bide__misuse("%s%s%s: %s is already awaited by %s; a task has one owner", call,
-                     site != NULL ? " at " : "", site != NULL ? bide__site_label(site).text : "",
-                     bide__task_label(task).text, bide__task_label(task->awaiter->owner).text);
+    bide__assert(task->awaiter != NULL);
+    bide__misuse("%s%s%s: %s is already awaited by %s; a task has one owner", call,
+                 site != NULL ? " at " : "", site != NULL ? bide__site_label(site).text : "",
+                 bide__task_label(task).text, bide__task_label(task->awaiter->owner).text);
 }

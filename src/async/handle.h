@@ -50,7 +50,8 @@ static inline bool bide__handle_is_owned(const struct bide_task *task, uintptr_t
     return task->state != BIDE__TASK_FREE && bide__handle_of(task) == handle && !task->is_detached;
 }
 
-_Noreturn void bide__handle_misused(uintptr_t handle, const char *call, const bide_site *site);
+_Noreturn __attribute__((cold)) void bide__handle_misused(uintptr_t handle, const char *call,
+                                                          const bide_site *site);
 
 /* The task of a handle that is owned; aborts over any other. `site` may be NULL. */
 static inline struct bide_task *bide__handle_task(uintptr_t handle, const char *call,
@@ -68,10 +69,25 @@ static inline struct bide_task *bide__handle_task(uintptr_t handle, const char *
  * through others, as whoever awaits, races, or has opened a group does; and none of them for a
  * limited time.
  */
-bool bide__handle_leads_to(const struct bide_task *task, const struct bide_task *self);
+bool bide__handle_search(const struct bide_task *task, const struct bide_task *self);
+
+static inline bool bide__handle_leads_to(const struct bide_task *task, const struct bide_task *self)
+{
+    /* One that does not wait, and has opened no group, waits for nobody. */
+    if (__builtin_expect(task != self && task->waiter == NULL && task->scope == NULL, 1))
+        return false;
+    return bide__handle_search(task, self);
+}
+
+_Noreturn __attribute__((cold)) void
+bide__handle_is_awaited(const struct bide_task *task, const char *call, const bide_site *site);
 
 /* A task has one owner: abort when another one awaits it already. */
-void bide__handle_refuse_second_owner(const struct bide_task *task, const char *call,
-                                      const bide_site *site);
+static inline void bide__handle_refuse_second_owner(const struct bide_task *task, const char *call,
+                                                    const bide_site *site)
+{
+    if (__builtin_expect(task->awaiter != NULL, 0))
+        bide__handle_is_awaited(task, call, site);
+}
 
 #endif

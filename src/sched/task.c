@@ -119,13 +119,14 @@ int bide__task_make(struct bide_loop *loop, const bide_site *site,
                  : site != NULL                           ? site->name
                                                           : "main";
     task->id = ++loop->next_id;
+    /* Not beside tasks_living: loads of both at once would wait for what an end has just stored. */
+    loop->stats.tasks_spawned++;
     if (options != NULL && options->measure_stack)
         bide__stack_forget(&loop->stacks, stack, stack->low + bide__stack_bytes(stack));
     bide__sanitizer_start(&task->sanitizer, stack->low, bide__stack_bytes(stack));
     if (frame_bytes > FRAME_ALIGN)
         bide__sanitizer_frame(task->frame, frame_bytes);
     task->sp = bide__context_make(task->frame, task_main, task);
-    loop->stats.tasks_spawned++;
     if (++loop->stats.tasks_living > loop->stats.tasks_most)
         loop->stats.tasks_most = loop->stats.tasks_living;
     *out = task;
