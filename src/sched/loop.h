@@ -209,6 +209,9 @@ static inline bide_time bide__loop_now(struct bide_loop *loop)
     return loop->host->now(loop->host);
 }
 
+/* The clock plus a timeout, which saturates; also where there is no loop. */
+bide_time bide__deadline_after(bide_time timeout);
+
 static inline void bide__ready_push(struct bide_loop *loop, struct bide_task *task)
 {
     task->next = NULL;

@@ -73,13 +73,24 @@ static void deadline_passed(struct bide__timer *timer)
     fire((bide_scope *)(void *)((char *)timer - offsetof(bide_scope, bide__timer)), -ETIMEDOUT);
 }
 
-/* Watch the deadline of an entered scope. */
-static void arm(struct bide_loop *loop, bide_scope *scope)
+/* Watch the deadline of an entered scope, which is not BIDE_FOREVER. */
+static void arm(struct bide_loop *loop, bide_scope *scope, bide_time now)
 {
-    if (scope->bide__deadline <= bide__loop_now(loop))
+    if (scope->bide__deadline <= now)
         fire(scope, -ETIMEDOUT);
-    else if (scope->bide__deadline != BIDE_FOREVER)
+    else
         bide__wheel_add(&loop->timers, timer_of(scope), scope->bide__deadline);
+}
+
+/* Make it the task's innermost scope, with no deadline watched yet. */
+static inline void enter(struct bide_task *self, bide_scope *scope)
+{
+    scope->bide__outer = self->scope;
+    scope->bide__task = self;
+    self->scope = scope;
+    bide__timer_init(timer_of(scope), deadline_passed);
+    if (scope->bide__is_shield || scope->bide__code != 0)
+        self->cancel_code = visible_code(self);
 }
 
 bide_scope *bide__scope_enter(bide_scope *scope)
@@ -91,14 +102,27 @@ bide_scope *bide__scope_enter(bide_scope *scope)
             "with_scope: this scope is already entered by '%s'; a scope serves one block at a "
             "time",
             scope->bide__task->name);
-    scope->bide__outer = self->scope;
-    scope->bide__task = self;
-    self->scope = scope;
-    bide__timer_init(timer_of(scope), deadline_passed);
-    if (scope->bide__is_shield || scope->bide__code != 0)
-        self->cancel_code = visible_code(self);
+    enter(self, scope);
     if (scope->bide__has_deadline)
-        arm(self->loop, scope);
+        arm(self->loop, scope, bide__loop_now(self->loop));
+    return scope;
+}
+
+bide_scope *bide__scope_begin(bide_scope *scope, bide_time limit, bool is_timeout, bool is_shield)
+{
+    struct bide_task *self = bide__task_need("with_timeout");
+
+    scope->bide__code = 0;
+    scope->bide__has_deadline = limit != BIDE_FOREVER;
+    scope->bide__is_shield = is_shield;
+    scope->bide__fired = NULL;
+    enter(self, scope);
+    if (scope->bide__has_deadline) {
+        bide_time now = bide__loop_now(self->loop);
+        scope->bide__deadline = is_timeout ? bide__time_after(now, limit) : limit;
+        if (scope->bide__deadline != BIDE_FOREVER)
+            arm(self->loop, scope, now);
+    }
     return scope;
 }
 
@@ -120,16 +144,6 @@ void bide__scope_leave(bide_scope **entered)
         self->cancel_code = visible_code(self);
 }
 
-bide_scope *bide__scope_make(bide_scope *scope, bide_time deadline, bool is_shield)
-{
-    *scope = (bide_scope){
-        .bide__deadline = deadline,
-        .bide__has_deadline = deadline != BIDE_FOREVER,
-        .bide__is_shield = is_shield,
-    };
-    return scope;
-}
-
 bide_time bide__deadline_after(bide_time timeout)
 {
     return timeout == BIDE_FOREVER ? BIDE_FOREVER : bide__time_after(bide_now(), timeout);
@@ -143,7 +157,7 @@ void bide_scope_set_deadline(bide_scope *scope, bide_time deadline)
         return;
     bide__wheel_remove(&scope->bide__task->loop->timers, timer_of(scope));
     if (scope->bide__has_deadline)
-        arm(scope->bide__task->loop, scope);
+        arm(scope->bide__task->loop, scope, bide__loop_now(scope->bide__task->loop));
 }
 
 void bide_scope_set_timeout(bide_scope *scope, bide_time timeout)

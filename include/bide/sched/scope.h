@@ -142,30 +142,20 @@ BIDE_API bide_scope *bide__scope_enter(bide_scope *scope) __attribute__((returns
 BIDE_API void bide__scope_leave(bide_scope **scope);
 
 /**
- * Prepare a scope with a deadline, or a shield.
+ * Make a scope with a deadline, or a shield, and enter it; the blocks below do so.
  *
- * @param scope      borrowed; filled
- * @param deadline   on bide_now's clock
- * @param is_shield  hides the scopes around it
+ * @param scope       borrowed until the matching bide__scope_leave; filled
+ * @param limit       the deadline on bide_now's clock, or nanoseconds from now; they saturate
+ * @param is_timeout  which of the two
+ * @param is_shield   hides the scopes around it
  *
  * Returns the scope.
  * Blocks:  no.
  * Cancel:  not a parking point.
- * Threads: any.
+ * Threads: tasks only.
  */
-BIDE_API bide_scope *bide__scope_make(bide_scope *scope, bide_time deadline, bool is_shield);
-
-/**
- * Add a timeout to the clock.
- *
- * @param timeout  nanoseconds; saturates
- *
- * Returns the deadline.
- * Blocks:  no.
- * Cancel:  not a parking point.
- * Threads: any.
- */
-BIDE_API bide_time bide__deadline_after(bide_time timeout);
+BIDE_API bide_scope *bide__scope_begin(bide_scope *scope, bide_time limit, bool is_timeout,
+                                       bool is_shield) __attribute__((returns_nonnull));
 
 #define BIDE__JOIN_(a, b) a##b
 #define BIDE__JOIN(a, b) BIDE__JOIN_(a, b)
@@ -174,37 +164,37 @@ BIDE_API bide_time bide__deadline_after(bide_time timeout);
  * The two loops run their body once: the outer one owns the scope, the inner one makes `break`
  * leave both.
  */
-#define BIDE__WITH(scope_expression, left)                                                         \
-    for (bide_scope * left                                                                         \
-             __attribute__((cleanup(bide__scope_leave))) = bide__scope_enter(scope_expression),    \
-             *BIDE__JOIN(left, _once) = left;                                                      \
+#define BIDE__WITH(entered, left)                                                                  \
+    for (bide_scope * left __attribute__((cleanup(bide__scope_leave))) = (entered),                \
+                           *BIDE__JOIN(left, _once) = left;                                        \
          BIDE__JOIN(left, _once) != NULL; BIDE__JOIN(left, _once) = NULL)
 
-#define BIDE__WITH_NEW(deadline, is_shield, name)                                                  \
-    BIDE__WITH_NEW_(deadline, is_shield, BIDE__JOIN(name, _storage), name)
-#define BIDE__WITH_NEW_(deadline, is_shield, storage, name)                                        \
+#define BIDE__WITH_NEW(limit, is_timeout, is_shield, name)                                         \
+    BIDE__WITH_NEW_(limit, is_timeout, is_shield, BIDE__JOIN(name, _storage), name)
+#define BIDE__WITH_NEW_(limit, is_timeout, is_shield, storage, name)                               \
     for (bide_scope storage, *BIDE__JOIN(storage, _once) = &storage;                               \
          BIDE__JOIN(storage, _once) != NULL; BIDE__JOIN(storage, _once) = NULL)                    \
-    BIDE__WITH(bide__scope_make(&storage, deadline, is_shield), name)
+    BIDE__WITH(bide__scope_begin(&storage, limit, is_timeout, is_shield), name)
 
 /* with_scope (&s) { ... }: run the block inside the scope. */
-#define bide_with_scope(scope) BIDE__WITH(scope, BIDE__JOIN(bide__scope_, __COUNTER__))
+#define bide_with_scope(scope)                                                                     \
+    BIDE__WITH(bide__scope_enter(scope), BIDE__JOIN(bide__scope_, __COUNTER__))
 
 /*
  * with_timeout (ns) { ... }: parking calls in the block return -ETIMEDOUT once ns nanoseconds have
  * passed.
  */
-#define bide_with_timeout(ns)                                                                      \
-    BIDE__WITH_NEW(bide__deadline_after(ns), false, BIDE__JOIN(bide__scope_, __COUNTER__))
+#define bide_with_timeout(ns) BIDE__WITH_NEW(ns, true, false, BIDE__JOIN(bide__scope_, __COUNTER__))
 
 /* with_deadline (at) { ... }: the same with a point in time. */
-#define bide_with_deadline(at) BIDE__WITH_NEW(at, false, BIDE__JOIN(bide__scope_, __COUNTER__))
+#define bide_with_deadline(at)                                                                     \
+    BIDE__WITH_NEW(at, false, false, BIDE__JOIN(bide__scope_, __COUNTER__))
 
 /*
  * with_shield (limit_ns) { ... }: no scope around the block is seen in it; it times out by itself
  * after limit_ns.
  */
 #define bide_with_shield(limit_ns)                                                                 \
-    BIDE__WITH_NEW(bide__deadline_after(limit_ns), true, BIDE__JOIN(bide__scope_, __COUNTER__))
+    BIDE__WITH_NEW(limit_ns, true, true, BIDE__JOIN(bide__scope_, __COUNTER__))
 
 #endif
