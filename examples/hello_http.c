@@ -18,16 +18,20 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #define IDLE_TIME BIDE_SEC(60)    /* until the next request begins */
 #define HEAD_TIME BIDE_SEC(10)    /* from its first byte until its head is whole */
 #define ANSWER_TIME BIDE_SEC(10)  /* for sending answers, and passing over a body */
 #define FAREWELL_TIME BIDE_SEC(1) /* for the peer to take the last answer and close */
+#define GRACE_TIME BIDE_SEC(1)    /* from a signal to the end, for requests under way */
 
-enum { HEAD_BYTES = 8192, BODY_BYTES = 1024 * 1024, ANSWER_BYTES = 256, ANSWERS_BYTES = 1024 };
+enum {
+    HEAD_BYTES = 8192,
+    BODY_BYTES = 1024 * 1024,
+    ANSWER_BYTES = 256,        /* the longest */
+    ANSWERS_BYTES = 16 * 1024, /* of pipelined requests, sent together */
+};
 
 struct span {
     const char *at;
@@ -62,6 +66,25 @@ static size_t head_length(struct span in)
     return 0;
 }
 
+/* Control characters but tabs: what ends a line, and what must not be in one. */
+static const bool ends_line[256] = {
+    [0 ... '\t' - 1] = true, ['\t' + 1 ... 31] = true, [127] = true};
+
+/* Take off a line, which may be empty, of a head that is whole. False when a control character
+ * stops it that is no end of a line. */
+static bool take_line(const char **at, struct span *line)
+{
+    const char *end = *at;
+
+    while (!ends_line[(unsigned char)*end])
+        end++;
+    *line = (struct span){*at, (size_t)(end - *at)};
+    if (*end == '\r')
+        end++;
+    *at = end + 1;
+    return *end == '\n';
+}
+
 /* Take off what stands before the delimiter, and the delimiter; all of it where there is none. */
 static struct span take(struct span *rest, char delimiter)
 {
@@ -73,11 +96,16 @@ static struct span take(struct span *rest, char delimiter)
     return taken;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 static struct span trim(struct span text)
 {
-    for (; text.bytes > 0 && strchr(" \t", text.at[0]) != NULL; text.at++)
+    for (; text.bytes > 0 && is_blank(text.at[0]); text.at++)
         text.bytes--;
-    while (text.bytes > 0 && strchr(" \t\r", text.at[text.bytes - 1]) != NULL)
+    while (text.bytes > 0 && is_blank(text.at[text.bytes - 1]))
         text.bytes--;
     return text;
 }
@@ -87,19 +115,7 @@ static bool is_word(struct span text, const char *word)
     return text.bytes == strlen(word) && strncasecmp(text.at, word, text.bytes) == 0;
 }
 
-/* No control characters but tabs and the ends of lines. */
-static bool is_clean(struct span head)
-{
-    for (size_t i = 0; i < head.bytes; i++) {
-        unsigned char c = (unsigned char)head.at[i];
-        bool is_line_end = c == '\n' || (c == '\r' && head.at[i + 1] == '\n');
-        if ((c < ' ' && c != '\t' && !is_line_end) || c == 127)
-            return false;
-    }
-    return true;
-}
-
-/* This and the next return NULL, or the status to refuse the request with. */
+/* This and the next two return NULL, or the status to refuse the request with. */
 static const char *parse_request_line(struct request *request, struct span line)
 {
     struct span method = take(&line, ' '), target = take(&line, ' '), version = trim(line);
@@ -121,7 +137,8 @@ static const char *parse_field(struct request *request, struct span line)
     struct span name = take(&line, ':'), value = trim(line);
     char *end;
 
-    if (name.bytes == 0 || name.at[name.bytes] != ':' || trim(name).bytes != name.bytes)
+    if (name.bytes == 0 || name.at[name.bytes] != ':' || is_blank(name.at[0]) ||
+        is_blank(name.at[name.bytes - 1]))
         return "400 Bad Request";
     if (is_word(name, "host")) {
         request->hosts++;
@@ -149,25 +166,36 @@ static const char *parse_field(struct request *request, struct span line)
     return NULL;
 }
 
+/* Parse the lines of a whole head; where one is not clean, nothing else counts. */
+static const char *parse_lines(struct request *request, const char *at)
+{
+    const char *refusal;
+    struct span line;
+
+    do
+        if (!take_line(&at, &line))
+            return "400 Bad Request";
+    while (line.bytes == 0);
+    refusal = parse_request_line(request, line);
+    for (;;) {
+        if (!take_line(&at, &line))
+            return "400 Bad Request";
+        if (line.bytes == 0)
+            break;
+        if (refusal == NULL)
+            refusal = parse_field(request, line);
+    }
+    if (refusal == NULL && request->hosts != 1 && !(request->is_1_0 && request->hosts == 0))
+        refusal = "400 Bad Request";
+    return refusal;
+}
+
 static struct request parse_head(struct span head)
 {
     struct request request = {.status = "200 OK"};
-    struct span line;
     const char *refusal = head.bytes > HEAD_BYTES ? "431 Request Header Fields Too Large"
-                          : is_clean(head)        ? NULL
-                                                  : "400 Bad Request";
+                                                  : parse_lines(&request, head.at);
 
-    for (; *head.at == '\r' || *head.at == '\n'; head.at++)
-        head.bytes--;
-    line = take(&head, '\n');
-    if (refusal == NULL)
-        refusal = parse_request_line(&request, line);
-    while (refusal == NULL && head.bytes > 2) {
-        line = take(&head, '\n');
-        refusal = parse_field(&request, line);
-    }
-    if (refusal == NULL && request.hosts != 1 && !(request.is_1_0 && request.hosts == 0))
-        refusal = "400 Bad Request";
     return refusal == NULL ? request : (struct request){.status = refusal, .closes = true};
 }
 
@@ -194,13 +222,12 @@ static size_t format_answer(char *text, const struct request *request, time_t no
 }
 
 /* Most answers are the same for a second, and that long their text is kept. */
-static size_t answer(char *text, const struct request *request)
+static size_t answer(char *text, const struct request *request, time_t now)
 {
     static const struct request usual = {.status = "200 OK"};
     static char usual_text[ANSWER_BYTES];
     static size_t usual_bytes;
     static time_t usual_time;
-    time_t now = time(NULL);
 
     if (request->status[0] != '2' || request->is_head || request->is_1_0 || request->closes)
         return format_answer(text, request, now);
@@ -255,41 +282,69 @@ static void say_farewell(bide_stream *stream)
     }
 }
 
-struct server {
-    bool is_stopping;
-    bide_scope serving;
-};
+/*
+ * Memory for answers, while they are written. One piece serves all connections; there are more only
+ * while peers do not read.
+ */
+static char *spare;
+
+static char *borrow_memory(void)
+{
+    char *memory = spare != NULL ? spare : malloc(ANSWERS_BYTES);
+
+    spare = NULL;
+    return memory;
+}
+
+static void give_back(char *memory)
+{
+    if (spare == NULL)
+        spare = memory;
+    else
+        free(memory);
+}
 
 /* A connection, from its first request to its last; bide_serve closes the stream afterwards. */
 static int converse(bide_stream *stream, void *arg)
 {
-    const struct server *server = arg;
-    char answers[ANSWERS_BYTES];
     struct request request = {.closes = false};
 
+    (void)arg;
     while (!request.closes) {
         struct span in = {NULL, 0};
         const char *refusal = NULL;
         size_t head_bytes = wait_for_head(stream, &in, &refusal);
-        size_t used = 0, answer_bytes = 0;
+        bool is_ending = bide_shutdown_signal() != 0;
+        size_t used = 0, has_come, answer_bytes = 0;
+        time_t now = time(NULL);
+        ssize_t wrote;
+        char *answers;
 
         if (head_bytes == 0 && refusal == NULL)
             return 0;
+        answers = borrow_memory();
+        if (answers == NULL)
+            return -ENOMEM;
         do {
             request = (struct request){.status = refusal, .closes = true};
             if (refusal == NULL)
                 request = parse_head((struct span){in.at + used, head_bytes});
-            request.closes |= server->is_stopping;
-            answer_bytes += answer(answers + answer_bytes, &request);
+            request.closes |= is_ending;
+            answer_bytes += answer(answers + answer_bytes, &request, now);
             used += head_bytes + request.body_bytes;
             head_bytes =
                 used < in.bytes ? head_length((struct span){in.at + used, in.bytes - used}) : 0;
         } while (!request.closes && head_bytes > 0 && answer_bytes + ANSWER_BYTES <= ANSWERS_BYTES);
 
+        has_come = used < in.bytes ? used : in.bytes;
         with_timeout (ANSWER_TIME) {
-            if (bide_write(stream, answers, answer_bytes) != (ssize_t)answer_bytes)
+            bide_skip(stream, has_come); /* what is read need not be kept while we write */
+            wrote = bide_write(stream, answers, answer_bytes);
+            give_back(answers);
+            if (wrote != (ssize_t)answer_bytes)
                 return 0;
-            if (!request.closes && bide_skip(stream, used) != (ssize_t)used)
+            used -= has_come;
+            if (used > 0 && !request.closes && bide_skip(stream, used) != (ssize_t)used)
                 return 0;
         }
     }
@@ -299,46 +354,8 @@ static int converse(bide_stream *stream, void *arg)
 
 /* --- The program */
 
-/* Signals come through a descriptor of the kernel's, which the loop can wait for like any other. */
-static async(int, stop_on_signal, int, signals_fd, struct server *, server)
-{
-    int ready = bide_wait_fd(signals_fd, BIDE_READ);
-
-    if (ready < 0)
-        return ready;
-    server->is_stopping = true;
-    bide_scope_cancel(&server->serving);
-    return 0;
-}
-
-static int serve(bide_listener *listener)
-{
-    struct server server = {.is_stopping = false};
-    task(int) stopper;
-    sigset_t signals;
-    int signals_fd, err = 0;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    signals_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals_fd < 0)
-        return -errno;
-
-    stopper = spawn(stop_on_signal, signals_fd, &server);
-    with_scope (&server.serving) {
-        err = bide_serve(listener, converse, &server);
-    }
-    cancel(stopper);
-    await(stopper);
-    close(signals_fd);
-    return bide_scope_fired(&server.serving) ? 0 : err;
-}
-
 async_main
 {
-    const bide_listen_options options = {.grace_ns = BIDE_SEC(1)};
     const char *host = "127.0.0.1", *port = "8080";
     char address[128];
     bide_listener *listener;
@@ -361,16 +378,19 @@ async_main
     /* An IPv6 address stands in brackets. */
     snprintf(address, sizeof address, strchr(host, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s", host,
              port);
-    err = bide_listen(address, &options, &listener);
+    err = bide_listen(address, NULL, &listener);
     if (err < 0) {
         fprintf(stderr, "hello_http: cannot listen on %s: %s\n", address, strerror(-err));
         return 1;
     }
-    err = bide_listener_address(listener, address, sizeof address);
-    printf("listening on http%s/\n", address + strlen("tcp"));
-    fflush(stdout);
+    err = bide_shutdown_on(SIGINT, SIGTERM, GRACE_TIME);
     if (err == 0)
-        err = serve(listener);
+        err = bide_listener_address(listener, address, sizeof address);
+    if (err == 0) {
+        printf("listening on http%s/\n", address + strlen("tcp"));
+        fflush(stdout);
+        err = bide_serve(listener, converse, NULL);
+    }
     bide_listener_close(listener);
-    return err;
+    return bide_shutdown_signal() != 0 ? 0 : err;
 }
