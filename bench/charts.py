@@ -30,7 +30,7 @@ polyline.ours { stroke-width: 3.5 } polyline.yardstick { stroke-dasharray: 6 4 }
 
 
 def kind_of(key):
-    return "ours" if key == "bide" else "yardstick" if key in NAMES_OF else "peer"
+    return "ours" if key.startswith("bide") else "yardstick" if key in NAMES_OF else "peer"
 
 
 def medians(figures):

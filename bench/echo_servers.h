@@ -2,7 +2,8 @@
 /*
  * echo_servers.h - the echo servers that are compared: Bide's, one by hand and those of peers.
  *
- * Each reads up to 64 KiB at a time, where its library lets it choose, and writes that back.
+ * Each reads up to 64 KiB at a time, where its library lets it choose, and writes that back. Bide
+ * is there a second time, spinning before it sleeps, for contests in which it would sleep often.
  */
 #ifndef BENCH_ECHO_SERVERS_H
 #define BENCH_ECHO_SERVERS_H
@@ -43,6 +44,11 @@ static void echo_run_bide(int port_to)
     bide_run(echo_serve, &port_to, NULL);
 }
 
+static void echo_run_bide_spinning(int port_to)
+{
+    bide_run(echo_serve, &port_to, &(bide_options){.spin_ns = BIDE_US(50)});
+}
+
 static void echo_run_raw(int port_to)
 {
     static struct raw_server server;
@@ -51,7 +57,7 @@ static void echo_run_raw(int port_to)
     raw_run(&server, raw_serve);
 }
 
-enum { ECHO_BIDE, ECHO_RAW, ECHO_SERVERS = 9 };
+enum { ECHO_BIDE, ECHO_BIDE_SPINNING, ECHO_RAW, ECHO_SERVERS = 10 };
 
 #define ECHO_PEER(library, title, needed)                                                          \
     {                                                                                              \
@@ -61,6 +67,9 @@ enum { ECHO_BIDE, ECHO_RAW, ECHO_SERVERS = 9 };
 
 static struct bench_server echo_servers[ECHO_SERVERS] = {
     [ECHO_BIDE] = {.key = "bide", .name = "Bide", .run = echo_run_bide},
+    [ECHO_BIDE_SPINNING] = {.key = "bide_spinning",
+                            .name = "Bide, spinning 50 us",
+                            .run = echo_run_bide_spinning},
     [ECHO_RAW] = {.key = "raw", .name = "epoll by hand", .run = echo_run_raw},
     ECHO_PEER("libuv", "libuv", "uv.h"),
     ECHO_PEER("libevent", "libevent", "event2/event.h"),

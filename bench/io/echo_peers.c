@@ -75,6 +75,7 @@ static void hold(int index)
         return;
     }
     was_held[index] = true;
+    echo_servers[ECHO_BIDE_SPINNING].is_missing = contest->shape.connections > 1;
     echo_servers_start();
     servers_compete(echo_servers, ECHO_SERVERS, figures[index], rounds, take_turn, contest);
     servers_print(echo_servers, ECHO_SERVERS, figures[index], ECHO_RAW,
@@ -87,6 +88,8 @@ static void print_json(int index)
     const struct contest *contest = &contests[index];
 
     for (int i = 0; i < ECHO_SERVERS && was_held[index]; i++) {
+        if (i == ECHO_BIDE_SPINNING && figures[index][i].samples == 0)
+            continue; /* took no part */
         bench_json_open("io/echo_peers");
         printf(",\"series\":\"%s\",\"title\":\"TCP echo, %s\"", contest->series, contest->title);
         bench_json_number("connections", contest->shape.connections);

@@ -381,7 +381,8 @@ static void epoll_wait_host(struct bide__host *host, struct bide_loop *loop, bid
 int bide__epoll_init(struct bide__epoll *epoll)
 {
     memset(epoll, 0, sizeof *epoll);
-    epoll->host = (struct bide__host){.now = real_now, .wait = epoll_wait_host, .open = open_bell};
+    epoll->host = (struct bide__host){
+        .now = real_now, .wait = epoll_wait_host, .open = open_bell, .may_spin = true};
     epoll->tick = 1;
     epoll->sweep_at = BIDE_FOREVER;
     epoll->fd = bide__sys_epoll_create();

@@ -60,6 +60,7 @@ int bide_loop_open(int (*fn)(void *arg), void *arg, const bide_options *options,
     if (embedded == NULL)
         return -ENOMEM;
     chosen.no_overflow_report = !chosen.overflow_report;
+    chosen.spin_ns = 0; /* how to wait is the other loop's choice */
     err = bide__epoll_init(&embedded->epoll);
     if (err < 0) {
         free(embedded);

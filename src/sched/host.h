@@ -39,6 +39,8 @@ struct bide__host {
      */
     uint64_t watched;
 
+    bool may_spin; /* time passes, and events come, while the loop does not wait */
+
     /* Not 0: the ready queue is permuted by this generator's state before every turn. */
     uint64_t seed;
 };

@@ -17,10 +17,13 @@
 enum {
     POLL_TOO_RARE_NS = 200 * 1000, /* between two polls: poll twice as often */
     POLL_TOO_OFTEN_NS = 50 * 1000, /* poll half as often */
+    SPIN_PAUSE_MOST = 15,          /* sleeps without spinning, after many spins in vain */
 };
 
 #define TRIM_INTERVAL BIDE_SEC(1)
 #define LINGER_TIME BIDE_SEC(5)
+#define SPIN_MOST                                                                                  \
+    BIDE_SEC(1) /* the host's own chores, and a deadlock, wait for the end of a spin */
 #define RANDOM_START UINT64_C(0x9E3779B97F4A7C15)
 
 __thread struct bide_loop *bide__loop_here;
@@ -46,6 +49,10 @@ int bide__loop_start(struct bide_loop *loop, struct bide__host *host, const bide
     if (options != NULL)
         loop->options = *options;
     loop->host = host;
+    if (!host->may_spin)
+        loop->options.spin_ns = 0;
+    else if (loop->options.spin_ns > SPIN_MOST)
+        loop->options.spin_ns = SPIN_MOST;
     loop->turns_planned = loop->turns_left = BIDE__TURNS_MOST;
     loop->trim_at = BIDE_FOREVER;
     loop->linger_at = BIDE_FOREVER;
@@ -199,6 +206,55 @@ static bool is_watched(struct bide_loop *loop)
            bide__inbox_has(&loop->inbox);
 }
 
+/* Let the host wait; whoever posts meanwhile rings. */
+static void sleep_until(struct bide_loop *loop, bide_time until)
+{
+    if (!loop->inbox.is_open) {
+        loop->host->wait(loop->host, loop, until);
+        return;
+    }
+    if (!bide__inbox_sleep(&loop->inbox) || (until == BIDE_FOREVER && !is_watched(loop)))
+        until = BIDE__DO_NOT_WAIT;
+    loop->host->wait(loop->host, loop, until);
+    bide__inbox_awake(&loop->inbox);
+}
+
+/*
+ * Before a sleep: look again and again for a while, if the program wants that and the last times
+ * were not in vain. The loop is awake, so nobody who posts has to ring. True when there is no
+ * reason to sleep any more.
+ */
+static bool spin(struct bide_loop *loop, bide_time until)
+{
+    bide_time now, end;
+    bool has_come;
+
+    if (loop->options.spin_ns <= 0)
+        return false;
+    if (loop->spin_pause > 0) {
+        loop->spin_pause--;
+        return false;
+    }
+    loop->stats.spins++;
+    end = bide__time_after(bide__loop_now(loop), loop->options.spin_ns);
+    end = end < until ? end : until;
+    do {
+        loop->host->wait(loop->host, loop, BIDE__DO_NOT_WAIT);
+        loop->turns_left = loop->turns_planned; /* for the host: none since it looked */
+        has_come = loop->ready_first != NULL || bide__inbox_has(&loop->inbox);
+        now = bide__loop_now(loop);
+    } while (!has_come && now < end);
+    if (has_come) {
+        loop->spin_pause_last = 0;
+    } else if (now < until) {
+        loop->stats.spins_in_vain++;
+        if (loop->spin_pause_last < SPIN_PAUSE_MOST)
+            loop->spin_pause_last = loop->spin_pause_last * 2 + 1;
+        loop->spin_pause = loop->spin_pause_last;
+    }
+    return has_come || now >= until;
+}
+
 static void poll(struct bide_loop *loop, bide_time until)
 {
     const bool may_wait = until != BIDE__DO_NOT_WAIT;
@@ -211,14 +267,10 @@ static void poll(struct bide_loop *loop, bide_time until)
     loop->stats.polls++;
     loop->stats.sleeps += may_wait;
     loop->stats.turns += turns_of_plan(loop);
-    if (may_wait && loop->inbox.is_open) {
-        if (!bide__inbox_sleep(&loop->inbox) || (until == BIDE_FOREVER && !is_watched(loop)))
-            until = BIDE__DO_NOT_WAIT;
+    if (!may_wait)
         loop->host->wait(loop->host, loop, until);
-        bide__inbox_awake(&loop->inbox);
-    } else {
-        loop->host->wait(loop->host, loop, until);
-    }
+    else if (!spin(loop, until))
+        sleep_until(loop, until);
     now = bide__loop_now(loop);
     if (!may_wait)
         plan_turns(loop, now);

@@ -95,8 +95,10 @@ struct bide_loop {
     struct bide__list settling; /* who waits until all others sleep: bide_test_settle */
     struct bide__stack_pool stacks;
     bide_time polled_at;
-    bide_time trim_at;   /* BIDE_FOREVER when no stack is to be given back */
-    bide_time linger_at; /* when to name the tasks that were told to end and did not */
+    unsigned spin_pause;      /* sleeps to come that do not begin with spinning */
+    unsigned spin_pause_last; /* how many that were after the last spin; 0 when it paid off */
+    bide_time trim_at;        /* BIDE_FOREVER when no stack is to be given back */
+    bide_time linger_at;      /* when to name the tasks that were told to end and did not */
     uint64_t next_id;
     int spawn_error;  /* of the last spawn that failed */
     int64_t stand_in; /* an await's result that is an error, until it is read */
