@@ -359,6 +359,74 @@ TEST(listener, close_wakes_an_acceptor_that_backs_off)
     CHECK_EQ(reports_of(&seen, BIDE_REPORT_ACCEPT), 1);
 }
 
+/* Nobody connects: that must cost no accept, only so many times asking. */
+static void accept_none(bide_listener *listener, uint64_t asked)
+{
+    bide_stream *stream;
+    uint64_t accepts_before = bide__fault_count(BIDE__CALL_ACCEPT);
+    uint64_t asked_before = bide__fault_count(BIDE__CALL_FILE);
+
+    with_timeout (BIDE_MS(5))
+        CHECK_EQ(bide_accept(listener, &stream), -ETIMEDOUT);
+    CHECK_EQ(bide__fault_count(BIDE__CALL_ACCEPT), accepts_before);
+    CHECK_EQ(bide__fault_count(BIDE__CALL_FILE) - asked_before, asked);
+}
+
+static int accepts_what_is_there(void *arg)
+{
+    bide_listener *listener;
+    bide_stream *stream;
+    char text[64];
+    int plain[8];
+
+    (void)arg;
+    CHECK_EQ(bide_listen("tcp://127.0.0.1:0", NULL, &listener), 0);
+    CHECK_EQ(bide_listener_address(listener, text, sizeof text), 0);
+    for (int i = 0; i < 8; i++)
+        plain[i] = plain_dial(text);
+    bide__fault_reset();
+    for (int i = 0; i < 8; i++) {
+        CHECK_EQ(bide_accept(listener, &stream), 0);
+        bide_close(stream);
+        close(plain[i]);
+    }
+    CHECK_EQ(bide__fault_count(BIDE__CALL_ACCEPT), 8);
+    CHECK_EQ(bide__fault_count(BIDE__CALL_FILE), 7);
+    /* What the loop was told of them is old by then: it may have to find that out. */
+    with_timeout (BIDE_MS(5))
+        CHECK_EQ(bide_accept(listener, &stream), -ETIMEDOUT);
+    accept_none(listener, 0);
+
+    for (int i = 0; i < 8; i++) { /* one at a time */
+        task(int) acceptor = spawn(accepts, listener);
+        CHECK_EQ(bide_sleep(BIDE_MS(1)), 0);
+        plain[0] = plain_dial(text);
+        CHECK_EQ(await(acceptor), 0);
+        accept_none(listener, 1);
+        close(plain[0]);
+    }
+    CHECK_EQ(bide__fault_count(BIDE__CALL_ACCEPT), 16);
+
+    meet(listener, text);
+    bide__fault_fail(BIDE__CALL_FILE, 1, 1, -ENOMEM); /* no answer: then it tries */
+    with_timeout (BIDE_MS(5))
+        CHECK_EQ(bide_accept(listener, &stream), -ETIMEDOUT);
+    CHECK_EQ(bide__fault_count(BIDE__CALL_ACCEPT), 18);
+    meet(listener, text);
+    bide_listener_close(listener);
+    return 0;
+}
+
+/*
+ * Goal:   a connection costs one accept; whether there is another is asked, not tried; nothing is
+ *         lost when the question fails.
+ * Method: eight at once, then one at a time; calls counted.
+ */
+TEST(listener, empty_queue_is_asked_not_accepted)
+{
+    CHECK_EQ(run(accepts_what_is_there, NULL), 0);
+}
+
 static int fills_backlog(void *arg)
 {
     const bide_listen_options options = {.backlog = 2};
