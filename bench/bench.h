@@ -93,6 +93,12 @@ static inline struct bench_spread bench_ratios_of(const double *above, const dou
     return bench_spread_of(ratios, count);
 }
 
+/* Of what is counted, not measured. */
+static inline struct bench_spread bench_always(double value)
+{
+    return (struct bench_spread){value, value, value};
+}
+
 /* Contenders. */
 
 struct bench_contender {
@@ -196,6 +202,12 @@ static inline void bench_json_value(double value)
 static inline void bench_json_open(const char *bench)
 {
     printf("{\"bench\":\"%s\",\"quick\":%s", bench, bench_is_quick() ? "true" : "false");
+}
+
+/* What it is about, for charts and the page. */
+static inline void bench_json_title(const char *title)
+{
+    printf(",\"title\":\"%s\"", title);
 }
 
 static inline void bench_json_number(const char *key, double value)

@@ -3,7 +3,8 @@
 """charts.py <results.json> <directory>: draw what `./dev bench` measured, as SVG.
 
 Bars put ours beside the others, with a whisker from the least to the most of all rounds, cut where
-the chart ends; lines follow the number of connections or tasks. Scales that are logarithmic say so.
+the chart ends; a bar that is far beyond all others is cut, with a gap. Lines follow the number of
+connections or tasks. Scales that are logarithmic say so.
 """
 
 import html
@@ -14,19 +15,23 @@ import re
 import sys
 
 WIDTH, NAMES, ROW, TOP, FAR = 920, 180, 26, 84, 25
-NAMES_OF = {"bide": "Bide", "raw": "epoll by hand", "fcontext": "jump_fcontext, one way"}
+NAMES_OF = {"bide": "Bide", "raw": "epoll by hand", "fcontext": "jump_fcontext, one way",
+            "c": "C alone"}
 HUES = ["#d97706", "#0d9488", "#db2777", "#7c3aed", "#65a30d", "#dc2626", "#0891b2", "#a16207"]
 UNITS = {"per_s": ("requests/s", "more is better"), "p99_us": ("p99, \u00b5s", "less is better"),
          "cpu_us": ("server CPU a request, \u00b5s", "less is better")}
+WORK_UNITS = {"ns": ", ns", "us": ", \u00b5s", "bytes": ", bytes"}
 STYLE = """text { font: 13px system-ui, sans-serif; fill: #1f2937 } .name-ours { font-weight: 600 }
 .title { font-size: 16px; font-weight: 600 } .small { font-size: 11px; fill: #6b7280 }
-.back { fill: #fff } .grid { stroke: #e5e7eb } .whisker { stroke: #1f2937; stroke-width: 1.5 }
+.value { paint-order: stroke; stroke: #fff; stroke-width: 3 } .back { fill: #fff }
+.grid { stroke: #e5e7eb } .whisker { stroke: #1f2937; stroke-width: 1.5 }
 .ours { fill: #2563eb; stroke: #2563eb } .yardstick { fill: #6b7280; stroke: #6b7280 }
 .peer { fill: #b6bfcc } polyline { fill: none !important; stroke-width: 1.8 }
 polyline.ours { stroke-width: 3.5 } polyline.yardstick { stroke-dasharray: 6 4 }
 @media (prefers-color-scheme: dark) { text { fill: #e5e7eb } .small { fill: #9ca3af }
-.back { fill: #111827 } .grid { stroke: #374151 } .whisker { stroke: #f3f4f6 }
-.ours { fill: #3b82f6; stroke: #3b82f6 } .yardstick { fill: #8b95a5 } .peer { fill: #4b5563 } }"""
+.value { stroke: #111827 } .back { fill: #111827 } .grid { stroke: #374151 }
+.whisker { stroke: #f3f4f6 } .ours { fill: #3b82f6; stroke: #3b82f6 } .yardstick { fill: #8b95a5 }
+.peer { fill: #4b5563 } }"""
 
 
 def kind_of(key):
@@ -84,6 +89,29 @@ def save(name, title, height, parts):
         file.write("\n".join(parts))
 
 
+def without_outlier(values):
+    """Of bars: one that alone would make the scale logarithmic is cut instead."""
+    rest = sorted(values)[:-1]
+    is_far = len(rest) > 2 and max(values) > FAR * rest[0] and rest[-1] <= FAR * rest[0]
+    return rest if is_far else values
+
+
+def axis(scale, bottom):
+    """Numbers below the lines of a scale, each n-th where there is no room for all."""
+    words = {tick: short_number(tick) for tick in scale.ticks}
+    apart = scale(scale.ticks[-1]) - scale(scale.ticks[-2]) if len(words) > 1 else WIDTH
+    each = math.ceil((7 * max(map(len, words.values())) + 12) / apart)
+    return [text(scale(tick), bottom + 16, words[tick], "small", "middle")
+            for tick in scale.ticks[::each]]
+
+
+def short_number(value):
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.10g}{letter}"
+    return f"{value:.10g}"
+
+
 def draw_bars(name, title, names, panels):
     """names: {key: name}, the rows; panels: [(what, which way is better, {key: spread})]."""
     panels = [panel for panel in panels if len(medians(panel[2])) > 1]
@@ -91,28 +119,32 @@ def draw_bars(name, title, names, panels):
         return
     rows = [key for key in names if any(key in medians(panel[2]) for panel in panels)]
     first, sign = medians(panels[0][2]), -1 if panels[0][1].startswith("more") else 1
-    rows.sort(key=lambda key: (key != "bide", key not in NAMES_OF, sign * first.get(key, 0)))
+    rows.sort(key=lambda key: (key != "bide", key not in NAMES_OF, key not in first,
+                               sign * first.get(key, 0)))
     width, bottom = (WIDTH - NAMES - 20) / len(panels), TOP + ROW * len(rows)
     parts = [text(NAMES - 8, TOP + ROW * i + 17, names[key], "name-" + kind_of(key), "end")
              for i, key in enumerate(rows)]
     for i, (what, hint, figures) in enumerate(panels):
         left = NAMES + width * i
-        scale = Scale(medians(figures).values(), left, left + width - 76)
+        scale = Scale(without_outlier(medians(figures).values()), left, left + width - 76)
         parts += [text(left, TOP - 26, what),
                   text(left, TOP - 10, hint + ", log scale" * scale.is_log, "small"),
-                  *(line("grid", scale(tick), TOP, scale(tick), bottom) for tick in scale.ticks)]
+                  *(line("grid", scale(tick), TOP, scale(tick), bottom) for tick in scale.ticks),
+                  *axis(scale, bottom)]
         for j, key in enumerate(rows):
             y = TOP + ROW * j
             if key not in medians(figures):
                 parts.append(text(left + 4, y + 17, "\u2013", "small"))
                 continue
             least, median, most = (figures[key][word] for word in ("min", "median", "max"))
-            end, cut = scale(median), min(scale(most), left + width - 66)
+            end, cut = min(scale(median), left + width - 70), min(scale(most), left + width - 66)
+            is_cut = scale(median) > end
             parts += [f'<rect class="{kind_of(key)}" x="{left:.1f}" y="{y + 4}" rx="2" '
                       f'width="{max(end - left, 1):.1f}" height="{ROW - 8}"/>',
-                      line("whisker", scale(least), y + ROW / 2, cut, y + ROW / 2),
-                      text(max(end, cut) + 5, y + 17, number(median), "small")]
-    save(name, title, bottom + 20, parts)
+                      f'<rect class="back" x="{end - 14:.1f}" y="{y}" width="4" height="{ROW}"/>'
+                      if is_cut else line("whisker", scale(least), y + ROW / 2, cut, y + ROW / 2),
+                      text(max(end, cut) + 5, y + 17, number(median), "small value")]
+    save(name, title, bottom + 32, parts)
 
 
 def draw_lines(name, title, what, names, lines):  # lines: {key: {x: spread}}
@@ -164,25 +196,28 @@ def chart_servers(name, records):
 
 
 def chart_peers(record):
-    """<work>_ns is ours, <work>_<peer>_ns each other one's."""
+    """<work>_<unit> is ours, <work>_<peer>_<unit> each other one's."""
     bench, others = record["bench"], ["fcontext", *record["peers"]]
     names = {**NAMES_OF, **{key: name or key for key, name in record["peers"].items()}}
-    works = [key[:-3] for key in record if f"{key[:-3]}_{others[-1]}_ns" in record]
-    draw_bars(bench, bench, names, [
-        (work.replace("_", " ") + ", ns", "less is better",
-         {"bide": record[f"{work}_ns"], **{key: record.get(f"{work}_{key}_ns") for key in others}})
-        for work in works[:3]])
+    works = [(*key.rsplit("_", 1), key) for key in record
+             if "_" in key and f"_{others[-1]}_".join(key.rsplit("_", 1)) in record]
+    draw_bars(bench, record.get("title", bench), names, [
+        (work.replace("_", " ") + WORK_UNITS.get(unit, " " + unit), "less is better",
+         {"bide": record[ours], **{key: record.get(f"{work}_{key}_{unit}") for key in others}})
+        for work, unit, ours in works[:3]])
 
 
 def chart_numbers(record):
     """Figures whose keys differ in a number alone, as in yield_100_ns; a lone name is ours."""
     bench, charts = record["bench"], {}
+    by = f", by {record['by']}" if "by" in record else ""
     for key, figure in record.items():
         if found := re.fullmatch(r"(\w+?)_(\d+)_(ns|per_s|cpu_us|p99_us)", key):
             charts.setdefault(found[3], {}).setdefault(found[1], {})[int(found[2])] = figure
     for unit, lines in charts.items():
         lines = lines if len(lines) > 1 else {"bide": lines.popitem()[1]}
-        draw_lines(f"{bench}_{unit}", bench, ", ".join(UNITS.get(unit, [unit])), NAMES_OF, lines)
+        what = ", ".join(UNITS.get(unit, (unit, "less is better"))) + by
+        draw_lines(f"{bench}_{unit}", record.get("title", bench), what, NAMES_OF, lines)
 
 
 def main():

@@ -71,6 +71,7 @@ int main(void)
     bench_target_most("step_to_fcontext", match.contenders[FCONTEXT].ratio.median, 3);
 
     bench_json_open("async/generator");
+    bench_json_title("Generator, a step");
     bench_json_number("rounds", rounds);
     peers_json();
     peer_match_json(&match);

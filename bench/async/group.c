@@ -85,6 +85,7 @@ int main(void)
     peer_match_print(&match);
 
     bench_json_open("async/group");
+    bench_json_title("Group, a task of it");
     bench_json_number("rounds", rounds);
     bench_json_number("tasks", (double)tasks);
     peers_json();

@@ -75,11 +75,18 @@ int main(void)
         printf("\n");
     }
 
-    printf("{\"bench\":\"context/switch\",\"unit\":\"ns\"");
-    bench_json_number("ours", contenders[OURS].result.median);
-    bench_json_number("fcontext", contenders[FCONTEXT].result.median);
-    bench_json_number("swapcontext", contenders[UCONTEXT].result.median);
-    bench_json_number("ratio_fcontext", to_fcontext.median);
-    printf("}\n");
+    bench_json_open("context/switch");
+    bench_json_title("A switch between two contexts, one way");
+    printf(",\"backend\":\"%s\",\"peers\":{\"swapcontext\":\"swapcontext\"}",
+           bide__context_backend);
+    bench_json_number("rounds", ROUNDS);
+    bench_json_spread("switch_ns", contenders[OURS].result);
+    bench_json_spread("switch_fcontext_ns", contenders[FCONTEXT].result);
+    bench_json_spread("switch_to_fcontext", to_fcontext);
+    bench_json_spread("switch_swapcontext_ns", contenders[UCONTEXT].result);
+    bench_json_spread(
+        "switch_to_swapcontext",
+        bench_ratios_of(contenders[OURS].samples, contenders[UCONTEXT].samples, ROUNDS));
+    bench_json_close();
     return 0;
 }

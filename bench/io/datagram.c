@@ -321,6 +321,8 @@ static void print_figures(int count)
 static void print_json(void)
 {
     bench_json_open("io/datagram");
+    bench_json_title("UDP echo, 64 B");
+    printf(",\"by\":\"datagrams under way\"");
     bench_json_number("pairs", pairs);
     bench_json_number("slice_s", slice_seconds);
     for (int count = 0; count < COUNTS; count++) {

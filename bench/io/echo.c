@@ -392,6 +392,8 @@ static void print_json(void)
     char key[64];
 
     bench_json_open("io/echo");
+    bench_json_title("TCP echo, 64 B, a closer look");
+    printf(",\"by\":\"connections\"");
     bench_json_number("pairs", pairs);
     bench_json_number("slice_s", slice_seconds);
     for (int count = 0; count < COUNTS; count++) {

@@ -168,6 +168,7 @@ int main(void)
     bench_target_most("cached_ns_to_plain", contenders[CACHED].ratio.median, 2);
 
     bench_json_open("io/file");
+    bench_json_title("Reading and opening files");
     bench_json_number("rounds", rounds);
     bench_json_contenders(contenders, CONTENDERS, "to_plain");
     bench_json_close();

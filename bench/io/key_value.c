@@ -270,6 +270,7 @@ static void print_json(void)
     char key[64];
 
     bench_json_open("io/key_value");
+    bench_json_title("The example key_value beside redis-server");
     bench_json_number("pairs", pairs);
     for (int pipeline = 0; pipeline < PIPELINES; pipeline++) {
         for (int test = 0; test < TESTS; test++) {

@@ -130,6 +130,7 @@ int main(void)
     bench_target_most("large_bide_us_to_posix", large[0].ratio.median, 1.1);
 
     bench_json_open("io/process");
+    bench_json_title("A child process, from start to end");
     bench_json_number("rounds", rounds);
     bench_json_number("memory_mib", (double)(memory_bytes >> 20));
     bench_json_contenders(small, CONTENDERS, "to_posix");

@@ -127,6 +127,7 @@ int main(void)
     bench_target_least("sendfile_gb_s_to_plain", contenders[SENDFILE].ratio.median, 0.7);
 
     bench_json_open("io/sendfile");
+    bench_json_title("A file to a socket");
     bench_json_number("rounds", rounds);
     bench_json_contenders(contenders, CONTENDERS, "to_plain");
     bench_json_close();

@@ -236,6 +236,7 @@ int main(void)
     bench_target_most("polls_at_rest", polls_at_rest, ASLEEP + 5);
 
     bench_json_open("runtime/offload");
+    bench_json_title("Offloaded calls");
     bench_json_number("rounds", rounds);
     bench_json_contenders(trip, CONTENDERS, "to_plain");
     bench_json_contenders(flight, CONTENDERS, "to_plain");

@@ -127,6 +127,7 @@ int main(void)
     bench_target_most("with_timeout_ns", contenders[TIMEOUT].result.median, 80);
 
     bench_json_open("sched/timer");
+    bench_json_title("Arming and cancelling a deadline");
     bench_json_number("rounds", rounds);
     bench_json_number("pending", (double)pending);
     bench_json_contenders(contenders, CONTENDERS, "to_wheel");

@@ -110,6 +110,7 @@ int main(void)
     bench_target_most("round_trip_to_best_peer", peer_match_ratio(&round_trip), 1);
 
     bench_json_open("sync/chan");
+    bench_json_title("Channels");
     bench_json_number("rounds", rounds);
     peers_json();
     peer_match_json(&round_trip);

@@ -101,6 +101,7 @@ int main(void)
     bench_target_least("hand_overs_per_lock", hand_overs / (double)locks, 1);
 
     bench_json_open("sync/mutex");
+    bench_json_title("Mutex");
     bench_json_number("rounds", rounds);
     peers_json();
     peer_match_json(&contended);

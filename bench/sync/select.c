@@ -97,6 +97,7 @@ int main(void)
     peer_match_print(&match);
 
     bench_json_open("sync/select");
+    bench_json_title("Select over 8 channels, an item");
     bench_json_number("rounds", rounds);
     peers_json();
     peer_match_json(&match);
