@@ -222,7 +222,7 @@ def chart_numbers(record):
 
 def main():
     series = {}
-    for record in json.load(open(sys.argv[1], encoding="utf-8")):
+    for record in json.load(open(sys.argv[1], encoding="utf-8"))["figures"]:
         if "server" in record:
             series.setdefault(f"{record['bench']}_{record['series']}", []).append(record)
         else:
