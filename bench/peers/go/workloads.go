@@ -8,7 +8,10 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -114,6 +117,135 @@ func group(operations int) {
 	members.Wait()
 }
 
+func spawnOneByOne(operations int) {
+	var done sync.WaitGroup
+	for i := 0; i < operations; i++ {
+		done.Add(1)
+		go done.Done()
+		done.Wait()
+	}
+}
+
+func spawnInBatches(operations int) {
+	var done sync.WaitGroup
+	for batch := 1000; operations > 0; operations -= batch {
+		if batch > operations {
+			batch = operations
+		}
+		done.Add(batch)
+		for i := 0; i < batch; i++ {
+			go done.Done()
+		}
+		done.Wait()
+	}
+}
+
+// The nanoseconds of a yield among so many; the first one looks at the clock, when all have
+// started, for which they wait as the first may be long at it before the last is there.
+func yieldAmong(tasks, operations int) float64 {
+	var done sync.WaitGroup
+	var started int64
+	var took time.Duration
+	laps := operations / tasks
+	if laps == 0 {
+		laps = 1
+	}
+	done.Add(tasks)
+	for task := 0; task < tasks; task++ {
+		go func(hasWatch bool) {
+			atomic.AddInt64(&started, 1)
+			for atomic.LoadInt64(&started) < int64(tasks) {
+				runtime.Gosched()
+			}
+			runtime.Gosched()
+			start := time.Now()
+			for lap := 0; lap < laps; lap++ {
+				runtime.Gosched()
+			}
+			if hasWatch {
+				took = time.Since(start)
+			}
+			done.Done()
+		}(task == 0)
+	}
+	done.Wait()
+	return float64(took.Nanoseconds()) / float64(laps*tasks)
+}
+
+func residentBytes() float64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	for _, line := range strings.Split(string(status), "\n") {
+		if strings.HasPrefix(line, "VmRSS:") {
+			kib, _ := strconv.ParseFloat(strings.Fields(line)[1], 64)
+			return kib * 1024
+		}
+	}
+	return 0
+}
+
+// A goroutine that can be told to end while it sleeps waits for a timer and a channel. Seconds
+// until all sleep and until all have ended, and bytes of each.
+func sleepMany(count int) {
+	var ready, done sync.WaitGroup
+	quit := make(chan struct{})
+	resident, start := residentBytes(), time.Now()
+	ready.Add(count)
+	done.Add(count)
+	for i := 0; i < count; i++ {
+		go func() {
+			timer := time.NewTimer(time.Hour)
+			ready.Done()
+			select {
+			case <-quit:
+				timer.Stop()
+			case <-timer.C:
+			}
+			done.Done()
+		}()
+	}
+	ready.Wait()
+	started := time.Since(start).Seconds()
+	resident = residentBytes() - resident
+	start = time.Now()
+	close(quit)
+	done.Wait()
+	fmt.Printf("%.4f %.4f %.0f\n", started, time.Since(start).Seconds(), resident/float64(count))
+}
+
+func cpuSeconds() float64 {
+	var used syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+	return float64(used.Utime.Nano()+used.Stime.Nano()) / 1e9
+}
+
+// CPU seconds for goroutines that each sleep another part of a second.
+func timers(count int) {
+	var done sync.WaitGroup
+	start := cpuSeconds()
+	done.Add(count)
+	for i := 0; i < count; i++ {
+		go func(part int) {
+			time.Sleep(time.Duration(part) * time.Second / time.Duration(count))
+			done.Done()
+		}(i * 611953 % count)
+	}
+	done.Wait()
+	fmt.Printf("%.4f\n", cpuSeconds()-start)
+}
+
+var yields = map[string]int{
+	"yield_2":      2,
+	"yield_100":    100,
+	"yield_10000":  10000,
+	"yield_100000": 100000,
+}
+
+// They print their figures themselves: bench/fresh.h.
+var onces = map[string]func(int){
+	"sleep":  sleepMany,
+	"timers": timers,
+}
+
 var workloads = map[string]func(int){
 	"chan_round_trip":   chanRoundTrip,
 	"chan_buffered":     chanBuffered,
@@ -122,6 +254,8 @@ var workloads = map[string]func(int){
 	"select8":           select8,
 	"generator":         generator,
 	"group":             group,
+	"spawn_one_by_one":  spawnOneByOne,
+	"spawn_in_batches":  spawnInBatches,
 }
 
 func main() {
@@ -137,12 +271,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: go version | <workload> <operations>")
 		os.Exit(2)
 	}
+	runtime.GOMAXPROCS(1)
+	if once, known := onces[os.Args[1]]; known {
+		once(operations)
+		return
+	}
+	if tasks, known := yields[os.Args[1]]; known {
+		fmt.Printf("%.3f\n", yieldAmong(tasks, operations))
+		return
+	}
 	run, known := workloads[os.Args[1]]
 	if !known {
 		fmt.Println("-")
 		return
 	}
-	runtime.GOMAXPROCS(1)
 	run(operations)
 	start := time.Now()
 	run(operations)

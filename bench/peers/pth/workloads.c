@@ -177,13 +177,70 @@ static void select8(size_t operations)
     port_close(&replies);
 }
 
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+static void spawn_one_by_one(size_t operations)
+{
+    for (size_t i = 0; i < operations; i++)
+        pth_join(start_thread(nothing, NULL), NULL);
+}
+
+static void spawn_in_batches(size_t operations)
+{
+    pth_t threads[SPAWN_BATCH];
+
+    for (size_t done = 0; done < operations; done += SPAWN_BATCH) {
+        size_t batch = operations - done < SPAWN_BATCH ? operations - done : SPAWN_BATCH;
+        for (size_t i = 0; i < batch; i++)
+            threads[i] = start_thread(nothing, NULL);
+        for (size_t i = 0; i < batch; i++)
+            pth_join(threads[i], NULL);
+    }
+}
+
+static size_t laps;
+
+/* The first looks at the clock, when all have started. */
+static void *yield_laps(void *arg)
+{
+    pth_yield(NULL);
+    if (arg == NULL)
+        workload.start_ns = bench_now_ns();
+    for (size_t lap = 0; lap < laps; lap++)
+        pth_yield(NULL);
+    if (arg == NULL)
+        workload.end_ns = bench_now_ns();
+    return NULL;
+}
+
+static void yield_among(size_t operations)
+{
+    pth_t *threads = malloc(workload.tasks * sizeof *threads);
+
+    need(threads != NULL, "malloc");
+    laps = workload_laps(operations);
+    for (size_t i = 0; i < workload.tasks; i++)
+        threads[i] = start_thread(yield_laps, (void *)i);
+    for (size_t i = 0; i < workload.tasks; i++)
+        pth_join(threads[i], NULL);
+    free(threads);
+}
+
 static const struct workload workloads[] = {
-    {"chan_round_trip", chan_round_trip},
-    {"chan_buffered", chan_buffered},
-    {"mutex", mutex},
-    {"mutex_uncontended", mutex_uncontended},
-    {"select8", select8},
-    {NULL, NULL},
+    {.name = "chan_round_trip", .run = chan_round_trip},
+    {.name = "chan_buffered", .run = chan_buffered},
+    {.name = "mutex", .run = mutex},
+    {.name = "mutex_uncontended", .run = mutex_uncontended},
+    {.name = "select8", .run = select8},
+    {.name = "spawn_one_by_one", .run = spawn_one_by_one},
+    {.name = "spawn_in_batches", .run = spawn_in_batches},
+    {.name = "yield_2", .run = yield_among, .tasks = 2},
+    {.name = "yield_100", .run = yield_among, .tasks = 100},
+    {.name = "yield_10000", .run = yield_among, .tasks = 10000},
+    {.name = NULL},
 };
 
 int main(int argc, char **argv)

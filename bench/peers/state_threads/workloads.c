@@ -3,11 +3,16 @@
  * workloads.c - the workloads of bench/peers.h with State Threads.
  *
  * It has no channels: its users write them with condition variables, and so does this. As threads
- * are not preempted, no mutex is needed around them. It has no select and no generators either.
+ * are not preempted, no mutex is needed around them. It has no select and no generators either, and
+ * 1.9 has no yield: a sleep of no time stands for it, which goes through the timers, and polls
+ * whenever all have had their turn.
  */
 #include <st.h>
 
+#include "memory.h"
 #include "peers/workload.h"
+
+enum { SMALL_STACK_BYTES = 64 * 1024 }; /* where there are many, as in ours */
 
 static void need(bool is_done, const char *what)
 {
@@ -110,7 +115,6 @@ static void chan_buffered(size_t operations)
 
 static st_mutex_t lock;
 
-/* There is no yield in 1.9: a sleep of no time goes through the timers, and polls. */
 static void *contend(void *arg)
 {
     for (size_t i = *(size_t *)arg / 2; i > 0; i--) {
@@ -165,18 +169,131 @@ static void group(size_t operations)
     free(threads);
 }
 
+static void spawn_one_by_one(size_t operations)
+{
+    for (size_t i = 0; i < operations; i++)
+        st_thread_join(start_thread(nothing, NULL), NULL);
+}
+
+static void spawn_in_batches(size_t operations)
+{
+    st_thread_t threads[SPAWN_BATCH];
+
+    for (size_t done = 0; done < operations; done += SPAWN_BATCH) {
+        size_t batch = operations - done < SPAWN_BATCH ? operations - done : SPAWN_BATCH;
+        for (size_t i = 0; i < batch; i++)
+            threads[i] = start_thread(nothing, NULL);
+        for (size_t i = 0; i < batch; i++)
+            st_thread_join(threads[i], NULL);
+    }
+}
+
+/* Threads with small stacks, which all end before this returns. */
+static st_thread_t *start_many(void *(*function)(void *), size_t count)
+{
+    st_thread_t *threads = malloc(count * sizeof(st_thread_t));
+
+    need(threads != NULL, "malloc");
+    memset(threads, 1, count * sizeof(st_thread_t)); /* touched: not a part of what they cost */
+    for (size_t i = 0; i < count; i++) {
+        threads[i] = st_thread_create(function, (void *)i, 1, SMALL_STACK_BYTES);
+        need(threads[i] != NULL, "st_thread_create");
+    }
+    return threads;
+}
+
+static void join_many(st_thread_t *threads, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        st_thread_join(threads[i], NULL);
+    free(threads);
+}
+
+static size_t laps;
+
+/* The first looks at the clock, when all have started. */
+static void *yield_laps(void *arg)
+{
+    st_usleep(0);
+    if (arg == NULL)
+        workload.start_ns = bench_now_ns();
+    for (size_t lap = 0; lap < laps; lap++)
+        st_usleep(0);
+    if (arg == NULL)
+        workload.end_ns = bench_now_ns();
+    return NULL;
+}
+
+static void yield_among(size_t operations)
+{
+    laps = workload_laps(operations);
+    join_many(start_many(yield_laps, workload.tasks), workload.tasks);
+}
+
+static size_t asleep;
+
+static void *sleep_long(void *unused)
+{
+    asleep++;
+    st_sleep(3600);
+    return unused;
+}
+
+static void sleep_many(size_t count)
+{
+    double resident = bench_status_bytes("VmRSS") + (double)count * sizeof(st_thread_t);
+    double start = bench_now_ns(), start_s;
+    st_thread_t *threads = start_many(sleep_long, count);
+
+    while (asleep < count)
+        st_usleep(0);
+    start_s = (bench_now_ns() - start) / 1e9;
+    resident = (bench_status_bytes("VmRSS") - resident) / (double)count;
+    start = bench_now_ns();
+    for (size_t i = 0; i < count; i++)
+        st_thread_interrupt(threads[i]);
+    join_many(threads, count);
+    printf("%.4f %.4f %.0f\n", start_s, (bench_now_ns() - start) / 1e9, resident);
+}
+
+static size_t naps;
+
+static void *nap(void *arg)
+{
+    st_usleep((st_utime_t)(workload_nap_ns((size_t)arg, naps) / 1e3));
+    return NULL;
+}
+
+static void timers(size_t count)
+{
+    double start = bench_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+
+    naps = count;
+    join_many(start_many(nap, count), count);
+    printf("%.4f\n", (bench_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - start) / 1e9);
+}
+
 static const struct workload workloads[] = {
-    {"chan_round_trip", chan_round_trip},
-    {"chan_buffered", chan_buffered},
-    {"mutex", mutex},
-    {"mutex_uncontended", mutex_uncontended},
-    {"group", group},
-    {NULL, NULL},
+    {.name = "chan_round_trip", .run = chan_round_trip},
+    {.name = "chan_buffered", .run = chan_buffered},
+    {.name = "mutex", .run = mutex},
+    {.name = "mutex_uncontended", .run = mutex_uncontended},
+    {.name = "group", .run = group},
+    {.name = "spawn_one_by_one", .run = spawn_one_by_one},
+    {.name = "spawn_in_batches", .run = spawn_in_batches},
+    {.name = "yield_2", .run = yield_among, .tasks = 2},
+    {.name = "yield_100", .run = yield_among, .tasks = 100},
+    {.name = "yield_10000", .run = yield_among, .tasks = 10000},
+    {.name = "yield_100000", .run = yield_among, .tasks = 100000},
+    {.name = "sleep", .once = sleep_many},
+    {.name = "timers", .once = timers},
+    {.name = NULL},
 };
 
 int main(int argc, char **argv)
 {
-    st_set_eventsys(ST_EVENTSYS_ALT); /* epoll */
+    /* Debian builds the library without epoll. */
+    need(st_set_eventsys(ST_EVENTSYS_POLL) == 0, "st_set_eventsys");
     need(st_init() == 0, "st_init");
     return workload_main(argc, argv, "State Threads " ST_VERSION, workloads);
 }
