@@ -5,13 +5,13 @@
  * All rounds run in one loop, so stacks come from its pool, as they do in a program that has been
  * running for a while. "one by one" spawns a task and awaits it; "in batches" spawns 1,000 and then
  * awaits them in the same order. A direct call of the same function shows what is left when no task
- * is made. This program replaces malloc and its like by functions that count; a forked copy of it
- * is traced and its system calls are counted.
+ * is made. Peers do the same in both ways. This program replaces malloc and its like by functions
+ * that count; a forked copy of it is traced and its system calls are counted.
  */
 #include <bide.h>
 
-#include "bench.h"
 #include "calls.h"
+#include "peers.h"
 
 enum { BATCH = 1000, COUNTED = 100000 };
 
@@ -131,6 +131,20 @@ enum {
     CONTENDERS = sizeof contenders / sizeof *contenders
 };
 
+static struct peer_match one_match = {
+    .title = "Beside peers, one by one, ns",
+    .workload = "spawn_one_by_one",
+    .contenders = {{.name = "Bide", .key = "one_by_one", .round = one_by_one_round}},
+    .own = 1,
+};
+
+static struct peer_match batch_match = {
+    .title = "Beside peers, batches of 1,000, ns a task",
+    .workload = "spawn_in_batches",
+    .contenders = {{.name = "Bide", .key = "in_batches", .round = in_batches_round}},
+    .own = 1,
+};
+
 static double allocations_each = NAN;
 static double calls_each = NAN;
 
@@ -138,6 +152,8 @@ static int measure(void *unused)
 {
     (void)unused;
     bench_interleave(contenders, CONTENDERS, rounds, FCONTEXT);
+    peer_match_run(&one_match, rounds);
+    peer_match_run(&batch_match, rounds);
 #ifdef COUNTS_ALLOCATIONS
     allocations = 0;
     one_by_one(COUNTED);
@@ -183,6 +199,7 @@ int main(void)
            rounds, tasks);
     bench_fcontext_say();
     printf("Allocations and system calls are counted over %d tasks each way.\n", COUNTED);
+    peers_start();
     fflush(stdout);
     count_calls();
     if (bide_run(measure, NULL, NULL) != 0)
@@ -190,6 +207,9 @@ int main(void)
     bench_print_contenders(contenders, CONTENDERS, 2, "to fcontext");
     if (isnan(calls_each))
         printf("(this process may not trace: system calls were not counted)\n");
+    peer_match_print(&one_match);
+    peer_match_print(&batch_match);
+    printf("\n");
     bench_target_most("one_by_one_ns_to_fcontext", contenders[ONE_BY_ONE].ratio.median, 7);
     bench_target_most("allocations_per_task", allocations_each, 0);
     bench_target_most("calls_per_task", calls_each, 0);
@@ -197,6 +217,9 @@ int main(void)
     bench_json_open("async/spawn");
     bench_json_number("rounds", rounds);
     bench_json_contenders(contenders, CONTENDERS, "to_fcontext");
+    peers_json();
+    peer_match_json_others(&one_match);
+    peer_match_json_others(&batch_match);
     bench_json_number("allocations_per_task", allocations_each);
     bench_json_number("calls_per_task", calls_each);
     bench_json_close();

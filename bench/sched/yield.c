@@ -11,10 +11,12 @@
  * stacks of 128 KiB, which have a pool of their own. The others have 64 KiB, as a program with so
  * many tasks would choose: with the default of 256 KiB ("default stacks") each stack's page has a
  * page table entry in a cache line of its own, and a page table with few others.
+ *
+ * Then ours beside those of peers, with stacks of 64 KiB where the library lets one choose.
  */
 #include <bide.h>
 
-#include "bench.h"
+#include "peers.h"
 
 enum {
     TASKS_MOST = 100000,
@@ -138,10 +140,32 @@ enum {
     CONTENDERS = sizeof contenders / sizeof *contenders
 };
 
+enum { ROUNDS_AMONG_MANY = 5 }; /* of peers, most of whose time goes into starting so many */
+
+#define BESIDE_PEERS(tasks, text, many)                                                            \
+    {                                                                                              \
+        .title = "Beside peers, " text " tasks, ns", .workload = "yield_" #tasks,                  \
+        .contenders = {{.name = "Bide",                                                            \
+                        .key = "yield_" #tasks,                                                    \
+                        .round = yield_round,                                                      \
+                        .parameter = (tasks)}},                                                    \
+        .own = 1, .operations = (many) ? (tasks) : 0                                               \
+    }
+
+static struct peer_match matches[] = {
+    BESIDE_PEERS(2, "2", false),
+    BESIDE_PEERS(100, "100", false),
+    BESIDE_PEERS(10000, "10,000", false),
+    BESIDE_PEERS(100000, "100,000", true),
+};
+enum { MATCHES = sizeof matches / sizeof *matches };
+
 static int measure(void *unused)
 {
     (void)unused;
     bench_interleave(contenders, contender_count, rounds, FCONTEXT);
+    for (int i = 0; i < MATCHES; i++)
+        peer_match_run(&matches[i], matches[i].operations > 0 ? ROUNDS_AMONG_MANY : rounds);
     return 0;
 }
 
@@ -157,16 +181,26 @@ int main(void)
            "rounds of %zu yields.\n",
            rounds, yields);
     bench_fcontext_say();
+    printf(
+        "State Threads 1.9 has no yield: sleeps of no time. GNU Pth starts no 100,000 threads in "
+        "time.\n");
+    peers_start();
     fflush(stdout);
     if (bide_run(measure, NULL, NULL) != 0)
         return 1;
     bench_print_contenders(contenders, contender_count, 2, "to fcontext");
+    for (int i = 0; i < MATCHES; i++)
+        peer_match_print(&matches[i]);
+    printf("\n");
     bench_target_most("yield_2_ns_to_fcontext", contenders[TWO].ratio.median, 1.5);
     bench_target_most("yield_100000_ns_to_fcontext", contenders[HUNDRED_THOUSAND].ratio.median, 8);
 
     bench_json_open("sched/yield");
     bench_json_number("rounds", rounds);
     bench_json_contenders(contenders, contender_count, "to_fcontext");
+    peers_json();
+    for (int i = 0; i < MATCHES; i++)
+        peer_match_json_others(&matches[i]);
     bench_json_close();
     return 0;
 }
