@@ -207,6 +207,41 @@ def chart_peers(record):
         for work, unit, ours in works[:3]])
 
 
+def chart_among(record):
+    """As in chart_peers, of works that differ in a number of tasks alone: yield_100_ns, by it."""
+    bench, names, lines = record["bench"], {**NAMES_OF}, {}
+    for key in record:
+        if found := re.fullmatch(r"(\w+)_(\d+)_to_(\w+)", key):
+            work, tasks, peer = found[1], int(found[2]), found[3]
+            if peer not in record["peers"]:
+                continue
+            names[peer] = record["peers"][peer] or peer
+            lines.setdefault("bide", {})[tasks] = record[f"{work}_{tasks}_ns"]
+            lines.setdefault("fcontext", {})[tasks] = record.get("fcontext_ns")
+            lines.setdefault(peer, {})[tasks] = record[f"{work}_{tasks}_{peer}_ns"]
+    draw_lines(f"{bench}_peers", f"{bench}, by the number of ready tasks", "ns", names, lines)
+
+
+def chart_fresh(record):
+    """<figure>_<unit> is ours, <figure>_<peer>_<unit> each other one's."""
+    units = {"s": "s", "bytes": "bytes each", "cpu_s": "CPU seconds"}
+    words = {"tasks": "tasks that sleep", "callbacks": "timers, no tasks"}
+    bench, panels = record["bench"], {}
+    names = {**NAMES_OF, **{key: name or key for key, name in record["peers"].items()}}
+    count = record.get("tasks", record.get("timers", 0))
+    for key, figure in record.items():
+        found = re.fullmatch(r"([a-z]+)_(s|bytes|cpu_s)", key)
+        if found and isinstance(figure, dict):
+            what, unit = found.groups()
+            panels[what] = (f"{words.get(what, what)}, {units[unit]}", "less is better", {
+                **{peer: record.get(f"{what}_{peer}_{unit}") for peer in names}, "bide": figure})
+    if "callbacks" in panels:  # which has contenders of its own
+        for what, panel in panels.items():
+            draw_bars(f"{bench}_{what}", f"{bench}, {count:,}", names, [panel])
+    else:
+        draw_bars(bench, f"{bench}, {count:,}", names, list(panels.values()))
+
+
 def chart_numbers(record):
     """Figures whose keys differ in a number alone, as in yield_100_ns; a lone name is ours."""
     bench, charts = record["bench"], {}
@@ -220,13 +255,18 @@ def chart_numbers(record):
         draw_lines(f"{bench}_{unit}", record.get("title", bench), what, NAMES_OF, lines)
 
 
+CHARTS = {"sched/yield": chart_among, "sched/sleep": chart_fresh,
+          "sched/timers_second": chart_fresh}
+
+
 def main():
     series = {}
     for record in json.load(open(sys.argv[1], encoding="utf-8"))["figures"]:
         if "server" in record:
             series.setdefault(f"{record['bench']}_{record['series']}", []).append(record)
         else:
-            (chart_peers if "peers" in record else chart_numbers)(record)
+            chart = chart_peers if "peers" in record else chart_numbers
+            CHARTS.get(record["bench"], chart)(record)
     for name, records in series.items():
         chart_servers(name, records)
 
