@@ -15,12 +15,12 @@
 
 static int echo_converse(bide_stream *stream, void *unused)
 {
-    char buf[64 * 1024];
+    const char *data;
     ssize_t got;
 
     (void)unused;
-    while ((got = bide_read(stream, buf, sizeof buf)) > 0)
-        if (bide_write(stream, buf, (size_t)got) != got)
+    while ((got = bide_peek(stream, &data, 1)) > 0)
+        if (bide_write(stream, data, (size_t)got) != got || bide_skip(stream, (size_t)got) != got)
             break;
     return 0;
 }

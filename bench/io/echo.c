@@ -29,7 +29,6 @@ enum {
     COUNTS = 3,
     COUNTED_CONNECTIONS = 100,
     MESSAGE_BYTES = 64,
-    BUFFER_BYTES = 4096, /* of a task's */
     MARK = 'M',
     BUSY_PERCENT = 80,
 };
@@ -49,13 +48,13 @@ static void look_for_mark(const char *bytes)
 
 static int echo(bide_stream *stream, void *is_counted)
 {
-    char buf[BUFFER_BYTES];
+    const char *data;
     ssize_t got;
 
-    while ((got = bide_read(stream, buf, sizeof buf)) > 0) {
+    while ((got = bide_peek(stream, &data, 1)) > 0) {
         if (is_counted != NULL)
-            look_for_mark(buf);
-        if (bide_write(stream, buf, (size_t)got) != got)
+            look_for_mark(data);
+        if (bide_write(stream, data, (size_t)got) != got || bide_skip(stream, (size_t)got) != got)
             break;
     }
     return 0;

@@ -2,69 +2,156 @@
 /*
  * buffer.c - reading that must look ahead: lines, delimiters, peeking.
  *
- * The buffer is allocated when it is first needed and doubles up to the stream's limit. Bytes leave
- * it only when they are handed over: a call that is cancelled, or finds its line too long, leaves
- * them for the next one.
+ * What is read ahead lies in a buffer that the loop lends. A task that waits for the rest of
+ * something keeps what there is in a smaller one of its own; where a stream's limit allows more
+ * than the loop lends, its own doubles up to it. Bytes leave a buffer only when they are handed
+ * over: a call that is cancelled, or finds its line too long, leaves them for the next one.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sys.h"
+#include "io/lend.h"
 #include "io/stream.h"
 
-enum { FIRST_BYTES = 4096 };
+enum {
+    OWN_BYTES = 1024, /* the least that a buffer of a stream's own has */
+    SCRATCH_BYTES = 4096,
+};
+
+/* The buffer is no longer used, or its bytes lie elsewhere by now. */
+static void release(bide_stream *stream)
+{
+    if (stream->is_lent)
+        bide__unlend(bide__loop_here, stream->buf);
+    else
+        free(stream->buf);
+    stream->buf = NULL;
+    stream->is_lent = false;
+    stream->capacity = 0;
+}
+
+void bide__stream_drop(bide_stream *stream)
+{
+    stream->start = stream->end = 0;
+    if (stream->buf != NULL)
+        release(stream);
+}
+
+/* Another buffer, with the buffered bytes at its beginning. */
+static void move_to(bide_stream *stream, char *buf, size_t capacity, bool is_lent)
+{
+    size_t buffered = bide__stream_buffered(stream);
+
+    bide__assert(buffered <= capacity);
+    if (buffered > 0)
+        memcpy(buf, stream->buf + stream->start, buffered);
+    release(stream);
+    stream->buf = buf;
+    stream->is_lent = is_lent;
+    stream->capacity = capacity;
+    stream->start = 0;
+    stream->end = buffered;
+}
+
+void bide__stream_settle(bide_stream *stream)
+{
+    size_t buffered = bide__stream_buffered(stream), capacity = OWN_BYTES;
+    char *buf;
+
+    if (buffered == 0)
+        bide__stream_drop(stream);
+    if (!stream->is_lent)
+        return;
+    while (capacity < 2 * buffered)
+        capacity *= 2; /* so that a byte is moved once or twice, however slowly they come */
+    if (capacity < BIDE__LENT_BYTES && (buf = bide__alloc(capacity)) != NULL)
+        move_to(stream, buf, capacity, false);
+}
+
+/* More than the loop lends. */
+static int grow(bide_stream *stream, size_t wanted)
+{
+    size_t capacity = BIDE__LENT_BYTES;
+    char *buf;
+
+    while (capacity < wanted)
+        capacity *= 2;
+    if (capacity > stream->limit)
+        capacity = stream->limit;
+    buf = bide__alloc(capacity);
+    if (buf == NULL)
+        return -ENOMEM;
+    move_to(stream, buf, capacity, false);
+    return 0;
+}
 
 int bide__stream_reserve(bide_stream *stream, size_t wanted)
 {
     size_t buffered = bide__stream_buffered(stream);
-    size_t capacity = stream->capacity != 0 ? stream->capacity : FIRST_BYTES;
     char *buf;
 
-    if (stream->start > 0) {
+    bide__assert(wanted >= buffered);
+    if (wanted > stream->limit)
+        return -EMSGSIZE;
+    if (stream->end < stream->capacity && stream->start + wanted <= stream->capacity)
+        return 0;
+    if (wanted > stream->capacity && wanted > BIDE__LENT_BYTES)
+        return grow(stream, wanted);
+    if (wanted <= stream->capacity) {
         memmove(stream->buf, stream->buf + stream->start, buffered);
         stream->start = 0;
         stream->end = buffered;
-    }
-    if (wanted > stream->limit)
-        return -EMSGSIZE;
-    while (capacity < wanted)
-        capacity = capacity > SIZE_MAX / 2 ? wanted : capacity * 2;
-    if (capacity > stream->limit && stream->limit >= wanted)
-        capacity = stream->limit > buffered ? stream->limit : buffered;
-    if (capacity <= stream->capacity)
         return 0;
-    buf = bide__realloc(stream->buf, capacity);
+    }
+    buf = bide__lend(bide__loop_here);
     if (buf == NULL)
         return -ENOMEM;
-    stream->buf = buf;
-    stream->capacity = capacity;
+    move_to(stream, buf, BIDE__LENT_BYTES, true);
     return 0;
+}
+
+/* Read some more behind what is buffered. */
+static ssize_t fill_some(bide_stream *stream)
+{
+    const struct bide__stream_ops *ops = stream->ops;
+    ssize_t got = stream->read_error;
+
+    stream->read_error = 0;
+    if (got < 0)
+        return got;
+    do {
+        size_t room;
+        if (ops->wait_read != NULL) {
+            bide__stream_settle(stream);
+            if ((got = ops->wait_read(stream)) < 0)
+                return got;
+        }
+        got = bide__stream_reserve(stream, bide__stream_buffered(stream) + 1);
+        if (got < 0)
+            return got;
+        /* A limit that was lowered meanwhile holds, however large the buffer is already. */
+        room = stream->limit - bide__stream_buffered(stream);
+        if (room > stream->capacity - stream->end)
+            room = stream->capacity - stream->end;
+        got = ops->read(stream, stream->buf + stream->end, room);
+    } while (got == -EAGAIN);
+    if (got > 0)
+        stream->end += (size_t)got;
+    else
+        bide__stream_settle(stream);
+    return got;
 }
 
 ssize_t bide__stream_fill(bide_stream *stream, size_t wanted)
 {
     while (bide__stream_buffered(stream) < wanted) {
-        size_t room;
-        ssize_t got;
-        int err = 0;
+        ssize_t got = wanted > stream->limit ? -EMSGSIZE : fill_some(stream);
+        int err;
 
-        if (wanted > stream->limit)
-            return -EMSGSIZE;
-        if (bide__stream_buffered(stream) == 0)
-            stream->start = stream->end = 0; /* or reads would shrink towards the buffer's end */
-        if (stream->end == stream->capacity || stream->start + wanted > stream->capacity)
-            err = bide__stream_reserve(stream, wanted);
-        if (err < 0)
-            return err;
-        /* A limit that was lowered meanwhile holds, however large the buffer is already. */
-        room = stream->limit - bide__stream_buffered(stream);
-        if (room > stream->capacity - stream->end)
-            room = stream->capacity - stream->end;
-        got = bide__stream_more(stream, stream->buf + stream->end, room);
         if (got <= 0)
             return got;
-        stream->end += (size_t)got;
         if (bide__stream_buffered(stream) < wanted && (err = bide__stream_turn()) < 0)
             return err;
     }
@@ -80,7 +167,7 @@ static ssize_t read_exact(bide_stream *stream, char *buf, size_t bytes)
         done = bytes;
     if (done > 0)
         memcpy(buf, stream->buf + stream->start, done);
-    stream->start += done;
+    bide__stream_consume(stream, done);
     while (done < bytes) {
         got = bide__stream_more(stream, buf + done, bytes - done);
         if (got <= 0)
@@ -106,7 +193,7 @@ ssize_t bide_read_exact(bide_stream *stream, void *buf, size_t bytes)
 /* Skip what was not read yet. Not inlined: only who needs the scratch pays for its stack pages. */
 static __attribute__((noinline)) ssize_t skip_unread(bide_stream *stream, size_t done, size_t bytes)
 {
-    char scratch[FIRST_BYTES];
+    char scratch[SCRATCH_BYTES];
     ssize_t got = 1;
 
     while (done < bytes) {
@@ -131,7 +218,7 @@ ssize_t bide_skip(bide_stream *stream, size_t bytes)
     done = bide__stream_buffered(stream);
     if (done > bytes)
         done = bytes;
-    stream->start += done;
+    bide__stream_consume(stream, done);
     got = done == bytes ? (ssize_t)done : skip_unread(stream, done, bytes);
     bide__stream_read_end(stream);
     return got;
@@ -143,7 +230,7 @@ static ssize_t take(bide_stream *stream, char *buf, size_t bytes)
     if (bytes > 0)
         memcpy(buf, stream->buf + stream->start, bytes);
     buf[bytes] = '\0';
-    stream->start += bytes;
+    bide__stream_consume(stream, bytes);
     return (ssize_t)bytes;
 }
 

@@ -12,7 +12,7 @@
  *                    a smaller piece; the end; -EINVAL
  *
  * Between two pieces the pipe is empty. What is in it when the destination fails, or a scope fires,
- * goes back to the source's buffer, which has room for a piece before it is taken. Whether a source
+ * goes back to the source's buffer, which is borrowed before a piece is taken. Whether a source
  * that gives nothing is at its end, or at urgent data, a read tells.
  */
 #include <errno.h>
@@ -36,18 +36,6 @@ struct copying {
     int ends[2];         /* of the pipe between; -1 before it is needed */
     bool may_not_splice; /* tried in vain */
 };
-
-/* Have something to copy in the buffer. Returns 1, 0 at the end of the stream, or an error. */
-static ssize_t load(bide_stream *from)
-{
-    int err = 0;
-
-    if (bide__stream_buffered(from) > 0)
-        return 1;
-    if (from->capacity < PIECE_BYTES && from->limit >= PIECE_BYTES)
-        err = bide__stream_reserve(from, PIECE_BYTES);
-    return err < 0 ? err : bide__stream_fill(from, 1);
-}
 
 static void note_piece(struct copying *copying, size_t bytes)
 {
@@ -89,7 +77,7 @@ static struct step next_turn(struct copying *copying)
 static struct step read_and_write(struct copying *copying)
 {
     bide_stream *from = copying->from;
-    ssize_t got = load(from), wrote;
+    ssize_t got = bide__stream_fill(from, 1), wrote;
     size_t bytes = bide__stream_buffered(from);
 
     if (got <= 0)
@@ -99,7 +87,7 @@ static struct step read_and_write(struct copying *copying)
         copying->to, &(struct iovec){.iov_base = from->buf + from->start, .iov_len = bytes}, 1);
     if (wrote < 0)
         return write_failed(copying, wrote);
-    from->start += (size_t)wrote;
+    bide__stream_consume(from, (size_t)wrote);
     copying->done += (size_t)wrote;
     if ((size_t)wrote < bytes)
         return last((ssize_t)copying->done);
@@ -112,8 +100,7 @@ static bool wants_splice(struct copying *copying)
     const bide_stream *from = copying->from;
 
     if (copying->large < LARGE_BEFORE_SPLICE || copying->may_not_splice || from->read_error != 0 ||
-        bide__stream_buffered(from) > 0 || from->capacity < PIECE_BYTES ||
-        from->limit < PIECE_BYTES)
+        bide__stream_buffered(from) > 0 || from->limit < PIECE_BYTES)
         return false;
     if (copying->ends[0] >= 0)
         return true;
@@ -123,9 +110,13 @@ static bool wants_splice(struct copying *copying)
     return !copying->may_not_splice;
 }
 
-/* Fill the pipe. Returns how many bytes, 0 when a read shall tell what is next, or an error. */
+/*
+ * Fill the pipe, with a buffer at hand that could take it back. Returns how many bytes, 0 when a
+ * read shall tell what is next, or an error.
+ */
 static ssize_t splice_in(const struct copying *copying, const struct bide__endpoint *end)
 {
+    bide_stream *from = copying->from;
     struct bide__fd *fd = end->fd;
 
     while (bide__endpoint_is_open(end)) {
@@ -133,6 +124,8 @@ static ssize_t splice_in(const struct copying *copying, const struct bide__endpo
         ssize_t got = -EAGAIN;
         int err;
 
+        if (bide__stream_reserve(from, PIECE_BYTES) < 0)
+            return 0;
         if (seen != 0)
             got = bide__sys_splice(end->number, copying->ends[1], PIECE_BYTES);
         if (got == -EINTR)
@@ -141,6 +134,7 @@ static ssize_t splice_in(const struct copying *copying, const struct bide__endpo
             return got;
         if (fd->reads_on)
             return 0;
+        bide__stream_settle(from);
         err = bide__fd_wait(end->epoll, fd, BIDE__IN, seen, "copy, for bytes");
         if (err < 0)
             return err;
@@ -230,6 +224,7 @@ static ssize_t copy(bide_stream *to, bide_stream *from)
     do
         step = wants_splice(&copying) ? splice_both(&copying) : read_and_write(&copying);
     while (!step.is_last);
+    bide__stream_settle(from);
     if (copying.ends[0] >= 0) {
         bide__sys_close(copying.ends[0]);
         bide__sys_close(copying.ends[1]);

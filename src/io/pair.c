@@ -79,23 +79,24 @@ static size_t ring_put(struct ring *ring, const char *buf, size_t bytes)
     return some;
 }
 
+static int pair_wait_read(bide_stream *stream)
+{
+    struct ring *ring = end_of(stream)->in;
+
+    if (stream->is_closed || ring->length > 0 || ring->is_ended)
+        return 0;
+    return sleep_on(&ring->readers, "read of a stream pair");
+}
+
 static ssize_t pair_read(bide_stream *stream, void *buf, size_t bytes)
 {
     struct ring *ring = end_of(stream)->in;
     size_t got;
 
-    while (ring->length == 0) {
-        int err;
-        if (stream->is_closed)
-            return -EBADF;
-        if (ring->is_ended)
-            return 0;
-        err = sleep_on(&ring->readers, "read of a stream pair");
-        if (err < 0)
-            return err;
-    }
     if (stream->is_closed)
         return -EBADF;
+    if (ring->length == 0)
+        return ring->is_ended ? 0 : -EAGAIN;
     got = ring_take(ring, buf, bytes);
     if (got < bytes)
         got += ring_take(ring, (char *)buf + got, bytes - got);
@@ -167,6 +168,7 @@ static void pair_destroy(bide_stream *stream)
 
 static const struct bide__stream_ops pair_ops = {
     .read = pair_read,
+    .wait_read = pair_wait_read,
     .write = pair_write,
     .shutdown_write = pair_shutdown_write,
     .close = pair_close,

@@ -106,29 +106,31 @@ static ssize_t write_now(struct pipe *pipe, const struct iovec *pieces, size_t c
     return wrote;
 }
 
-static ssize_t pipe_read(bide_stream *stream, void *buf, size_t bytes)
+static int pipe_wait_read(bide_stream *stream)
 {
     struct pipe *pipe = pipe_of(stream);
     struct bide__fd *fd = pipe->end.fd;
 
-    bytes = bide__sys_read_most(bytes);
-    while (is_open(pipe) && pipe->reads) {
-        uint32_t seen = fd->ready[BIDE__IN];
-        ssize_t got = seen != 0 ? read_now(pipe, buf, bytes) : -EAGAIN;
-        int err;
+    if (!is_open(pipe) || !pipe->reads)
+        return -EBADF;
+    return fd->ready[BIDE__IN] != 0 ? 0 : bide__fd_wait(pipe->end.epoll, fd, BIDE__IN, 0, "read");
+}
 
-        if (got > 0 && (size_t)got < bytes && pipe->is_ours && !fd->reads_on &&
-            fd->ready[BIDE__IN] == seen)
-            fd->ready[BIDE__IN] = 0;
-        if (got == -EINTR)
-            continue;
-        if (got != -EAGAIN)
-            return got;
-        err = bide__fd_wait(pipe->end.epoll, fd, BIDE__IN, seen, "read");
-        if (err < 0)
-            return err;
-    }
-    return -EBADF;
+static ssize_t pipe_read(bide_stream *stream, void *buf, size_t bytes)
+{
+    struct pipe *pipe = pipe_of(stream);
+    struct bide__fd *fd = pipe->end.fd;
+    ssize_t got;
+
+    if (!is_open(pipe) || !pipe->reads)
+        return -EBADF;
+    bytes = bide__sys_read_most(bytes);
+    do
+        got = read_now(pipe, buf, bytes);
+    while (got == -EINTR);
+    if (got == -EAGAIN || (got > 0 && (size_t)got < bytes && pipe->is_ours && !fd->reads_on))
+        fd->ready[BIDE__IN] = 0;
+    return got;
 }
 
 static ssize_t pipe_write(bide_stream *stream, struct iovec *pieces, size_t count)
@@ -184,6 +186,7 @@ static struct bide__endpoint *pipe_endpoint(bide_stream *stream)
 
 static const struct bide__stream_ops pipe_ops = {
     .read = pipe_read,
+    .wait_read = pipe_wait_read,
     .write = pipe_write,
     .shutdown_write = pipe_shutdown_write,
     .close = pipe_close,

@@ -29,33 +29,33 @@ static bool is_open(const struct socket *socket)
     return bide__endpoint_is_open(&socket->end);
 }
 
-static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
+static int socket_wait_read(bide_stream *stream)
 {
     struct socket *socket = socket_of(stream);
     struct bide__fd *fd = socket->end.fd;
 
-    bytes = bide__sys_recv_most(bytes);
-    while (is_open(socket)) {
-        uint32_t seen = fd->ready[BIDE__IN];
-        ssize_t got = -EAGAIN;
-        bool is_cut = false;
-        int err;
+    if (!is_open(socket))
+        return -EBADF;
+    return fd->ready[BIDE__IN] != 0 ? 0 : bide__fd_wait(socket->end.epoll, fd, BIDE__IN, 0, "read");
+}
 
-        if (seen != 0)
-            got = socket->is_unix ? bide__sys_recv_unix(socket->end.number, buf, bytes, &is_cut)
-                                  : bide__sys_recv(socket->end.number, buf, bytes);
-        if (got > 0 && (size_t)got < bytes && !is_cut && !fd->reads_on &&
-            fd->ready[BIDE__IN] == seen)
-            fd->ready[BIDE__IN] = 0;
-        if (got == -EINTR)
-            continue;
-        if (got != -EAGAIN)
-            return got;
-        err = bide__fd_wait(socket->end.epoll, fd, BIDE__IN, seen, "read");
-        if (err < 0)
-            return err;
-    }
-    return -EBADF;
+static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
+{
+    struct socket *socket = socket_of(stream);
+    struct bide__fd *fd = socket->end.fd;
+    bool is_cut = false;
+    ssize_t got;
+
+    if (!is_open(socket))
+        return -EBADF;
+    bytes = bide__sys_recv_most(bytes);
+    do
+        got = socket->is_unix ? bide__sys_recv_unix(socket->end.number, buf, bytes, &is_cut)
+                              : bide__sys_recv(socket->end.number, buf, bytes);
+    while (got == -EINTR);
+    if (got == -EAGAIN || (got > 0 && (size_t)got < bytes && !is_cut && !fd->reads_on))
+        fd->ready[BIDE__IN] = 0;
+    return got;
 }
 
 static ssize_t socket_write(bide_stream *stream, struct iovec *pieces, size_t count)
@@ -130,6 +130,7 @@ static struct bide__endpoint *socket_endpoint(bide_stream *stream)
 
 static const struct bide__stream_ops socket_ops = {
     .read = socket_read,
+    .wait_read = socket_wait_read,
     .write = socket_write,
     .shutdown_write = socket_shutdown_write,
     .close = socket_close,

@@ -33,7 +33,7 @@ void bide__stream_let_go(bide_stream *stream)
     bide__assert(stream->users > 0);
     if (--stream->users > 0 || !stream->is_closed)
         return;
-    free(stream->buf);
+    bide__stream_drop(stream);
     stream->ops->destroy(stream);
 }
 
@@ -106,10 +106,18 @@ int bide__stream_turn(void)
 
 ssize_t bide__stream_more(bide_stream *stream, void *buf, size_t bytes)
 {
-    int err = stream->read_error;
+    const struct bide__stream_ops *ops = stream->ops;
+    ssize_t got = stream->read_error;
 
     stream->read_error = 0;
-    return err != 0 ? err : stream->ops->read(stream, buf, bytes);
+    if (got < 0)
+        return got;
+    do {
+        if (ops->wait_read != NULL && (got = ops->wait_read(stream)) < 0)
+            return got;
+        got = ops->read(stream, buf, bytes);
+    } while (got == -EAGAIN);
+    return got;
 }
 
 ssize_t bide_read(bide_stream *stream, void *buf, size_t bytes)
@@ -125,7 +133,7 @@ ssize_t bide_read(bide_stream *stream, void *buf, size_t bytes)
     } else if (buffered > 0) {
         got = (ssize_t)(bytes < buffered ? bytes : buffered);
         memcpy(buf, stream->buf + stream->start, (size_t)got);
-        stream->start += (size_t)got;
+        bide__stream_consume(stream, (size_t)got);
     } else {
         got = bide__stream_more(stream, buf, bytes);
     }

@@ -21,8 +21,16 @@ enum { BIDE__STREAM_LIMIT = 64 * 1024 };
 struct bide__endpoint;
 
 struct bide__stream_ops {
-    /* Read at least one byte: their number, 0 at the end, or an error. Parks. */
+    /*
+     * Read at least one byte: their number, 0 at the end, or an error; -EAGAIN when there is
+     * nothing yet, and wait_read comes first. Parks where there is no wait_read.
+     */
     ssize_t (*read)(bide_stream *stream, void *buf, size_t bytes);
+    /*
+     * Wait until a read may find something: 0, at once where it is not known that there is nothing,
+     * or an error. Parks. NULL where reading itself does.
+     */
+    int (*wait_read)(bide_stream *stream);
     /* Write at least one byte of pieces that hold some: their number, or an error. Parks. */
     ssize_t (*write)(bide_stream *stream, struct iovec *pieces, size_t count);
     int (*shutdown_write)(bide_stream *stream);
@@ -50,7 +58,12 @@ struct bide_stream {
     bool is_written; /* a task is writing */
     int read_error;  /* to be returned by the next read: the last one moved some bytes before it */
     int write_error;
-    char *buf; /* read ahead and not consumed: buf[start..end); NULL until it is needed */
+    bool is_lent; /* `buf` is the loop's (io/lend.h) */
+    /*
+     * Read ahead and not consumed: buf[start..end). NULL when there is nothing. Lent by the loop;
+     * or, while a task waits for more than is there, or more than that is wanted, its own.
+     */
+    char *buf;
     size_t start;
     size_t end;
     size_t capacity;
@@ -83,8 +96,28 @@ int bide__stream_turn(void);
 /* Read past what is buffered, or return the error that was kept. Inside read_begin and read_end. */
 ssize_t bide__stream_more(bide_stream *stream, void *buf, size_t bytes);
 
-/* Make room behind the buffered bytes, for `wanted` in all. Returns 0, -EMSGSIZE or -ENOMEM. */
+/*
+ * Have a buffer with room behind the buffered bytes, for `wanted` in all and, where the loop lends
+ * it, more. Returns 0, -EMSGSIZE or -ENOMEM.
+ */
 int bide__stream_reserve(bide_stream *stream, size_t wanted);
+
+/*
+ * Before a wait: give a lent buffer back. A few bytes in it move to a small one of the stream's
+ * own; with many, or without memory, it is kept.
+ */
+void bide__stream_settle(bide_stream *stream);
+
+/* Forget what was read ahead, and the buffer. */
+void bide__stream_drop(bide_stream *stream);
+
+/* Consume bytes that are buffered. The last ones take the buffer with them. */
+static inline void bide__stream_consume(bide_stream *stream, size_t bytes)
+{
+    stream->start += bytes;
+    if (stream->start == stream->end)
+        bide__stream_drop(stream);
+}
 
 /*
  * Read more behind what is buffered, until there are `wanted` bytes in all. Returns 1 when there

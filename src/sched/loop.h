@@ -121,6 +121,7 @@ struct bide_loop {
     struct bide_file_backend *files;  /* does calls on files instead of the pool; or NULL */
     struct bide__futures *futures;    /* NULL before the first (async/future.c) */
     struct bide__names *names;        /* NULL before the first name (io/names.c) */
+    struct bide__lender *lender;      /* NULL before the first buffer came back (io/lend.c) */
     struct bide__list groups_to_tell; /* their members are being cancelled (async/group.c) */
     struct bide__list at_stop;        /* of struct bide__at_stop */
     uint64_t random;                  /* what a select draws among ready cases with; never 0 */

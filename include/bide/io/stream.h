@@ -4,9 +4,10 @@
  * memory.
  *
  * Calls look blocking; only the calling task waits. One task may read while another writes; a
- * second reader or writer gets -EBUSY. Reads go straight into the caller's memory; only calls that
- * must look ahead (read_line, read_until, peek, copy) allocate a buffer, which never holds more
- * than the stream's limit.
+ * second reader or writer gets -EBUSY. Reads go straight into the caller's memory. Calls that look
+ * ahead (read_line, read_until, peek, copy) borrow a buffer of 64 KiB from the loop when something
+ * has come, and give it back when all of it is consumed: an idle stream has none. It never holds
+ * more than the stream's limit.
  *
  * How much happened is never lost: a call that moved some bytes before an error or a cancel returns
  * their number, short of what was asked, and the next call returns the reason. Only bide_close by
@@ -99,6 +100,14 @@ BIDE_API ssize_t bide_read_until(bide_stream *stream, char *buf, size_t size, co
 
 /**
  * Look at what comes next without consuming it.
+ *
+ * With bide_skip this is the way to read that copies nothing and needs no memory while nothing has
+ * come: as much as is there, up to 64 KiB, in a buffer that many streams use in turn.
+ *
+ *     while ((got = bide_peek(stream, &data, 1)) > 0) {
+ *         bide_write(stream, data, (size_t)got);
+ *         bide_skip(stream, (size_t)got);
+ *     }
  *
  * @param stream  borrowed
  * @param data    set to the bytes; borrowed until the next read, peek, skip, copy or close of this
