@@ -148,14 +148,11 @@ static inline void bide__sanitizer_frame(void *frame, size_t bytes)
     (void)frame, (void)bytes;
 }
 
-/* Allocated memory that nobody may touch for a while, and its coming back with undefined bytes. */
+/* Allocated memory that nobody may touch for a while, and its coming back. */
 static inline void bide__sanitizer_seal(void *memory, size_t bytes)
 {
 #ifdef BIDE__ASAN
     __asan_poison_memory_region(memory, bytes);
-#endif
-#ifdef BIDE_HAVE_VALGRIND
-    VALGRIND_MAKE_MEM_NOACCESS(memory, bytes);
 #endif
     (void)memory, (void)bytes;
 }
@@ -164,9 +161,6 @@ static inline void bide__sanitizer_unseal(void *memory, size_t bytes)
 {
 #ifdef BIDE__ASAN
     __asan_unpoison_memory_region(memory, bytes);
-#endif
-#ifdef BIDE_HAVE_VALGRIND
-    VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
 #endif
     (void)memory, (void)bytes;
 }

@@ -87,6 +87,20 @@ static int grow(bide_stream *stream, size_t wanted)
     return 0;
 }
 
+/* Of a stream that has none. */
+static int borrow(bide_stream *stream)
+{
+    char *buf = bide__lend(bide__loop_here);
+
+    bide__assert(stream->buf == NULL && bide__stream_buffered(stream) == 0);
+    if (buf == NULL)
+        return -ENOMEM;
+    stream->buf = buf;
+    stream->is_lent = true;
+    stream->capacity = BIDE__LENT_BYTES;
+    return 0;
+}
+
 int bide__stream_reserve(bide_stream *stream, size_t wanted)
 {
     size_t buffered = bide__stream_buffered(stream);
@@ -99,6 +113,8 @@ int bide__stream_reserve(bide_stream *stream, size_t wanted)
         return 0;
     if (wanted > stream->capacity && wanted > BIDE__LENT_BYTES)
         return grow(stream, wanted);
+    if (stream->buf == NULL)
+        return borrow(stream);
     if (wanted <= stream->capacity) {
         memmove(stream->buf, stream->buf + stream->start, buffered);
         stream->start = 0;
@@ -124,11 +140,13 @@ static ssize_t fill_some(bide_stream *stream)
     do {
         size_t room;
         if (ops->wait_read != NULL) {
-            bide__stream_settle(stream);
+            if (stream->buf != NULL)
+                bide__stream_settle(stream);
             if ((got = ops->wait_read(stream)) < 0)
                 return got;
         }
-        got = bide__stream_reserve(stream, bide__stream_buffered(stream) + 1);
+        got = stream->buf == NULL ? borrow(stream)
+                                  : bide__stream_reserve(stream, bide__stream_buffered(stream) + 1);
         if (got < 0)
             return got;
         /* A limit that was lowered meanwhile holds, however large the buffer is already. */
@@ -302,7 +320,9 @@ ssize_t bide_peek(bide_stream *stream, const char **data, size_t least)
         return got;
     got = bide__stream_fill(stream, least);
     buffered = bide__stream_buffered(stream);
-    if (got != -EMSGSIZE && got != -ENOMEM)
+    if (got == 1 && !stream->is_closed)
+        got = (ssize_t)buffered;
+    else if (got != -EMSGSIZE && got != -ENOMEM)
         got = bide__stream_outcome(stream, buffered, got < 0 ? got : 0, &stream->read_error);
     if (got >= 0)
         *data = buffered > 0 ? stream->buf + stream->start : "";

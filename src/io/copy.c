@@ -135,7 +135,7 @@ static ssize_t splice_in(const struct copying *copying, const struct bide__endpo
         if (fd->reads_on)
             return 0;
         bide__stream_settle(from);
-        err = bide__fd_wait(end->epoll, fd, BIDE__IN, seen, "copy, for bytes");
+        err = bide__fd_wait(end->epoll, fd, BIDE__IN, seen, "copy, for bytes", from);
         if (err < 0)
             return err;
     }
@@ -163,7 +163,7 @@ static ssize_t splice_out(const struct copying *copying, const struct bide__endp
             continue;
         if (put != -EAGAIN)
             return put;
-        err = bide__fd_wait(end->epoll, fd, BIDE__OUT, seen, "copy, for room");
+        err = bide__fd_wait(end->epoll, fd, BIDE__OUT, seen, "copy, for room", copying->to);
         if (err < 0)
             return err;
     }

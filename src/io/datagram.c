@@ -221,7 +221,8 @@ ssize_t bide_datagram_recv(bide_datagram *datagram, void *buf, size_t size, bide
         if (seen != 0)
             got = bide__sys_recv_from(datagram->number, buf, size, &address.bide__any, &bytes);
         if (got == -EAGAIN) {
-            int err = bide__fd_wait(datagram->epoll, fd, BIDE__IN, seen, "receive a datagram");
+            int err =
+                bide__fd_wait(datagram->epoll, fd, BIDE__IN, seen, "receive a datagram", datagram);
             got = err < 0 ? err : bide__datagram_is_open(datagram) ? -EAGAIN : -EBADF;
         } else if (got == -EINTR) {
             got = -EAGAIN;
@@ -251,7 +252,8 @@ int bide__datagram_wait_to_send(bide_datagram *datagram, uint32_t seen, const bi
         return bide__park_until(&waiter, deadline, 0);
     }
     datagram->is_full = true;
-    err = bide__fd_wait(datagram->epoll, datagram->fd, BIDE__OUT, seen, "send a datagram");
+    err =
+        bide__fd_wait(datagram->epoll, datagram->fd, BIDE__OUT, seen, "send a datagram", datagram);
     datagram->is_full = false;
     bide__wake_all(&datagram->waiting, 0);
     return err;

@@ -107,7 +107,8 @@ int bide_datagram_recv_many(bide_datagram *datagram, bide_message *messages, int
         if (got > 0 && got < count && !fd->reads_on && fd->ready[BIDE__IN] == seen)
             fd->ready[BIDE__IN] = 0;
         if (got == -EAGAIN) {
-            int err = bide__fd_wait(datagram->epoll, fd, BIDE__IN, seen, "receive datagrams");
+            int err =
+                bide__fd_wait(datagram->epoll, fd, BIDE__IN, seen, "receive datagrams", datagram);
             got = err < 0 ? err : bide__datagram_is_open(datagram) ? -EAGAIN : -EBADF;
         } else if (got == -EINTR) {
             got = -EAGAIN;

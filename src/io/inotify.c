@@ -111,7 +111,7 @@ static int fetch(bide_inotify *inotify)
             continue;
         if (got != -EAGAIN)
             return got < 0 ? (int)got : -EIO;
-        err = bide__fd_wait(inotify->epoll, fd, BIDE__IN, seen, "inotify_next");
+        err = bide__fd_wait(inotify->epoll, fd, BIDE__IN, seen, "inotify_next", inotify);
         if (err < 0)
             return err;
     }

@@ -14,10 +14,42 @@
 
 enum { BIDE__LENT_BYTES = 64 * 1024 };
 
-/* Borrow a buffer, its bytes undefined; NULL without memory. It is malloc's. */
-char *bide__lend(struct bide_loop *loop);
+enum { BIDE__SPARES_MOST = 8 };
 
-/* Give one back. Nobody may touch it any more: sanitizers are told. */
-void bide__unlend(struct bide_loop *loop, char *buf);
+struct bide__lender {
+    struct bide__at_stop at_stop;
+    unsigned spares_count;
+    char *spares[BIDE__SPARES_MOST];
+};
+
+/* Where spares are missing, or too many. */
+char *bide__lend_new(void);
+void bide__unlend_rest(struct bide_loop *loop, char *buf);
+
+/* Borrow a buffer, its bytes undefined; NULL without memory. It is malloc's. */
+static inline char *bide__lend(struct bide_loop *loop)
+{
+    struct bide__lender *lender = loop->lender;
+    char *buf;
+
+    if (lender == NULL || lender->spares_count == 0)
+        return bide__lend_new();
+    buf = lender->spares[--lender->spares_count];
+    bide__sanitizer_unseal(buf, BIDE__LENT_BYTES);
+    return buf;
+}
+
+/* Give one back. Nobody may touch it any more: AddressSanitizer is told. */
+static inline void bide__unlend(struct bide_loop *loop, char *buf)
+{
+    struct bide__lender *lender = loop->lender;
+
+    if (lender == NULL || lender->spares_count == BIDE__SPARES_MOST) {
+        bide__unlend_rest(loop, buf);
+    } else {
+        bide__sanitizer_seal(buf, BIDE__LENT_BYTES);
+        lender->spares[lender->spares_count++] = buf;
+    }
+}
 
 #endif

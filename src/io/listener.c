@@ -232,7 +232,7 @@ static int accept_next(bide_listener *listener, bide_stream **out)
         if (err == -EAGAIN)
             listener->is_short = false;
         if (err == -EAGAIN)
-            err = bide__fd_wait(listener->epoll, listener->fd, BIDE__IN, seen, "accept");
+            err = bide__fd_wait(listener->epoll, listener->fd, BIDE__IN, seen, "accept", listener);
         else if (is_exhausted(err))
             err = back_off(listener, err, &pause);
         if (err < 0)

@@ -113,7 +113,8 @@ static int pipe_wait_read(bide_stream *stream)
 
     if (!is_open(pipe) || !pipe->reads)
         return -EBADF;
-    return fd->ready[BIDE__IN] != 0 ? 0 : bide__fd_wait(pipe->end.epoll, fd, BIDE__IN, 0, "read");
+    return fd->ready[BIDE__IN] != 0 ? 0
+                                    : bide__fd_wait(pipe->end.epoll, fd, BIDE__IN, 0, "read", pipe);
 }
 
 static ssize_t pipe_read(bide_stream *stream, void *buf, size_t bytes)
@@ -147,7 +148,7 @@ static ssize_t pipe_write(bide_stream *stream, struct iovec *pieces, size_t coun
             continue;
         if (wrote != -EAGAIN)
             return wrote;
-        err = bide__fd_wait(pipe->end.epoll, fd, BIDE__OUT, seen, "write");
+        err = bide__fd_wait(pipe->end.epoll, fd, BIDE__OUT, seen, "write", pipe);
         if (err < 0 && !pipe->is_shut)
             return err;
     }

@@ -19,6 +19,8 @@ struct socket {
     bool is_unix;
 };
 
+_Static_assert(sizeof(void *) != 8 || sizeof(struct socket) <= 128, "two cache lines");
+
 static struct socket *socket_of(bide_stream *stream)
 {
     return BIDE__CONTAINER(stream, struct socket, stream);
@@ -36,7 +38,9 @@ static int socket_wait_read(bide_stream *stream)
 
     if (!is_open(socket))
         return -EBADF;
-    return fd->ready[BIDE__IN] != 0 ? 0 : bide__fd_wait(socket->end.epoll, fd, BIDE__IN, 0, "read");
+    return fd->ready[BIDE__IN] != 0
+               ? 0
+               : bide__fd_wait(socket->end.epoll, fd, BIDE__IN, 0, "read", socket);
 }
 
 static ssize_t socket_read(bide_stream *stream, void *buf, size_t bytes)
@@ -76,7 +80,7 @@ static ssize_t socket_write(bide_stream *stream, struct iovec *pieces, size_t co
             continue;
         if (sent != -EAGAIN)
             return sent;
-        err = bide__fd_wait(socket->end.epoll, fd, BIDE__OUT, seen, "write");
+        err = bide__fd_wait(socket->end.epoll, fd, BIDE__OUT, seen, "write", socket);
         if (err < 0)
             return err;
     }
@@ -99,7 +103,7 @@ static ssize_t socket_sendfile(bide_stream *stream, int fd, int64_t offset, size
             continue;
         if (sent != -EAGAIN)
             return sent;
-        err = bide__fd_wait(end->epoll, end->fd, BIDE__OUT, seen, "sendfile");
+        err = bide__fd_wait(end->epoll, end->fd, BIDE__OUT, seen, "sendfile", socket);
         if (err < 0)
             return err;
     }
@@ -141,7 +145,7 @@ static const struct bide__stream_ops socket_ops = {
 
 int bide__socket_stream(struct bide__epoll *epoll, int number, int family, bide_stream **out)
 {
-    struct socket *socket = bide__alloc(sizeof *socket);
+    struct socket *socket = bide__alloc_lines(sizeof *socket);
     int err;
 
     if (socket == NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.c - entering and leaving calls; reading and writing without looking ahead.
+ * stream.c - reading and writing without looking ahead.
  */
 #include "io/stream.h"
 
@@ -23,62 +23,18 @@ void bide__stream_init(bide_stream *stream, const struct bide__stream_ops *ops)
     *stream = (bide_stream){.ops = ops, .limit = BIDE__STREAM_LIMIT};
 }
 
-void bide__stream_hold(bide_stream *stream)
+void bide__stream_free(bide_stream *stream)
 {
-    stream->users++;
-}
-
-void bide__stream_let_go(bide_stream *stream)
-{
-    bide__assert(stream->users > 0);
-    if (--stream->users > 0 || !stream->is_closed)
-        return;
+    bide__assert(stream->is_closed && stream->users == 0);
     bide__stream_drop(stream);
     stream->ops->destroy(stream);
 }
 
-/* What both directions ask on entering; the flag is the direction's. */
-static int begin(bide_stream *stream, bool *is_busy, const char *call)
+int bide__stream_refuse(const bide_stream *stream, struct bide_task *self)
 {
-    struct bide_task *self = bide__task_need(call);
-
     if (self->cancel_code != 0)
         return bide__cancel_seen(self);
-    if (stream->is_closed || stream->is_given)
-        return -EBADF;
-    if (*is_busy)
-        return -EBUSY;
-    *is_busy = true;
-    bide__stream_hold(stream);
-    return 0;
-}
-
-static void end(bide_stream *stream, bool *is_busy)
-{
-    bide__assert(*is_busy);
-    *is_busy = false;
-    bide__stream_let_go(stream);
-    bide__budget_spend(bide__loop_here);
-}
-
-int bide__stream_read_begin(bide_stream *stream, const char *call)
-{
-    return begin(stream, &stream->is_read, call);
-}
-
-void bide__stream_read_end(bide_stream *stream)
-{
-    end(stream, &stream->is_read);
-}
-
-int bide__stream_write_begin(bide_stream *stream, const char *call)
-{
-    return begin(stream, &stream->is_written, call);
-}
-
-void bide__stream_write_end(bide_stream *stream)
-{
-    end(stream, &stream->is_written);
+    return stream->is_closed || stream->is_given ? -EBADF : -EBUSY;
 }
 
 ssize_t bide__stream_outcome(const bide_stream *stream, size_t done, ssize_t err, int *kept)
@@ -157,13 +113,14 @@ static size_t advance(struct iovec *pieces, size_t count, size_t bytes)
 
 ssize_t bide__stream_write_all(bide_stream *stream, struct iovec *pieces, size_t count)
 {
-    size_t done = 0;
+    size_t done = 0, used = count == 0 || pieces->iov_len > 0 ? 0 : advance(pieces, count, 0);
     ssize_t wrote = stream->write_error;
-    size_t used = advance(pieces, count, 0);
 
     stream->write_error = 0;
     while (wrote >= 0 && used < count) {
         wrote = stream->ops->write(stream, pieces + used, count - used);
+        if (wrote == (ssize_t)pieces[used].iov_len && used + 1 == count && !stream->is_closed)
+            return (ssize_t)done + wrote; /* mostly there is one piece, taken at once */
         if (wrote >= 0) {
             done += (size_t)wrote;
             used += advance(pieces + used, count - used, (size_t)wrote);

@@ -72,14 +72,68 @@ struct bide_stream {
 
 void bide__stream_init(bide_stream *stream, const struct bide__stream_ops *ops);
 
+/* What a call that may not go on returns: the scope's error, -EBADF or -EBUSY. */
+int bide__stream_refuse(const bide_stream *stream, struct bide_task *self);
+
+/* The last call has left a stream that is closed: free it. */
+void bide__stream_free(bide_stream *stream);
+
+/* Keep the stream's memory, even when it is closed meanwhile. */
+static inline void bide__stream_hold(bide_stream *stream)
+{
+    stream->users++;
+}
+
+static inline void bide__stream_let_go(bide_stream *stream)
+{
+    bide__assert(stream->users > 0);
+    if (--stream->users == 0 && stream->is_closed)
+        bide__stream_free(stream);
+}
+
 /*
- * Enter a reading (writing) call: returns 0, or the scope's error, -EBADF or -EBUSY. After a
- * success, leave it with the matching end.
+ * Enter a call; the flag is its direction's. Returns 0, or the scope's error, -EBADF or -EBUSY.
+ * After a success, leave it.
  */
-int bide__stream_read_begin(bide_stream *stream, const char *call);
-void bide__stream_read_end(bide_stream *stream);
-int bide__stream_write_begin(bide_stream *stream, const char *call);
-void bide__stream_write_end(bide_stream *stream);
+static inline int bide__stream_enter(bide_stream *stream, bool *is_busy, const char *call)
+{
+    struct bide_task *self = bide__task_need(call);
+
+    if (__builtin_expect(
+            self->cancel_code != 0 || stream->is_closed || stream->is_given || *is_busy, 0))
+        return bide__stream_refuse(stream, self);
+    *is_busy = true;
+    bide__stream_hold(stream);
+    return 0;
+}
+
+static inline void bide__stream_leave(bide_stream *stream, bool *is_busy)
+{
+    bide__assert(*is_busy);
+    *is_busy = false;
+    bide__stream_let_go(stream);
+    bide__budget_spend(bide__loop_here);
+}
+
+static inline int bide__stream_read_begin(bide_stream *stream, const char *call)
+{
+    return bide__stream_enter(stream, &stream->is_read, call);
+}
+
+static inline void bide__stream_read_end(bide_stream *stream)
+{
+    bide__stream_leave(stream, &stream->is_read);
+}
+
+static inline int bide__stream_write_begin(bide_stream *stream, const char *call)
+{
+    return bide__stream_enter(stream, &stream->is_written, call);
+}
+
+static inline void bide__stream_write_end(bide_stream *stream)
+{
+    bide__stream_leave(stream, &stream->is_written);
+}
 
 /*
  * What a call returns that moved `done` bytes and then met `err` (0 for none): the error waits for
@@ -127,10 +181,6 @@ ssize_t bide__stream_fill(bide_stream *stream, size_t wanted);
 
 /* Write all pieces, which are consumed. Inside write_begin and write_end. */
 ssize_t bide__stream_write_all(bide_stream *stream, struct iovec *pieces, size_t count);
-
-/* Keep the stream's memory, even when it is closed meanwhile. */
-void bide__stream_hold(bide_stream *stream);
-void bide__stream_let_go(bide_stream *stream);
 
 /* Bytes that were read ahead. */
 static inline size_t bide__stream_buffered(const bide_stream *stream)

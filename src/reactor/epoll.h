@@ -95,11 +95,12 @@ bool bide__fd_check(struct bide__epoll *epoll, struct bide__fd *fd);
 
 /*
  * Wait until the direction is ready, unless it became so after the caller saw `seen` (fd->ready
- * before its call that ended in -EAGAIN). Returns 0, -EBUSY (another task waits), -EBADF (closed
- * meanwhile), -ECANCELED, -ETIMEDOUT.
+ * before its call that ended in -EAGAIN). `near` is what the caller looks at next, its two cache
+ * lines: the reactor fetches them before the task runs. Returns 0, -EBUSY (another task waits),
+ * -EBADF (closed meanwhile), -ECANCELED, -ETIMEDOUT.
  */
 int bide__fd_wait(struct bide__epoll *epoll, struct bide__fd *fd, enum bide__direction direction,
-                  uint32_t seen, const char *what);
+                  uint32_t seen, const char *what, const void *near);
 
 /*
  * Wait until any of these owned descriptors, for which nobody else waits to write, is ready to, as

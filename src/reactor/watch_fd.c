@@ -299,7 +299,7 @@ static int wait_next(struct bide_fds *fds, int *number)
         if (seen != 0)
             err = fetch(fds);
         if (err == 0)
-            err = bide__fd_wait(fds->epoll, fds->fd, BIDE__IN, seen, "fds_next");
+            err = bide__fd_wait(fds->epoll, fds->fd, BIDE__IN, seen, "fds_next", fds);
         if (err < 0 && err != -EINTR)
             return err;
     }

@@ -28,6 +28,7 @@ struct bide__waiter {
     struct bide_task *owner;  /* of the task it awaits: who waits; for reports */
     struct bide_task *awaits; /* the task it waits for, when it waits for one */
     const char *what;         /* for reports: "sleep", "await" */
+    const void *near;         /* what the task looks at next; may be fetched before it runs */
     const bide_site *site;    /* for reports: where, when the call knows */
 };
 
