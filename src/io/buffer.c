@@ -237,7 +237,9 @@ ssize_t bide_skip(bide_stream *stream, size_t bytes)
     if (done > bytes)
         done = bytes;
     bide__stream_consume(stream, done);
-    got = done == bytes ? (ssize_t)done : skip_unread(stream, done, bytes);
+    got = (ssize_t)done;
+    if (done < bytes)
+        got = skip_unread(stream, done, bytes);
     bide__stream_read_end(stream);
     return got;
 }

@@ -17,9 +17,7 @@
 
 enum {
     CHUNK_FDS = 256,
-    SWEEP_BATCH = 64,  /* registrations looked at in one poll */
-    FETCHED_LEAST = 4, /* events; of fewer, there is little to gain */
-    WAITER_LINES = 5,  /* above a waiter: the frames that a task returns through */
+    SWEEP_BATCH = 64, /* registrations looked at in one poll */
     OWNED_INTEREST = (int)(EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET),
 };
 
@@ -263,8 +261,6 @@ static struct bide__fd *fd_of_event(const struct bide__epoll *epoll, int index)
 __attribute__((always_inline)) static inline void fetch_ahead(const struct bide__epoll *epoll,
                                                               int count)
 {
-    if (count < FETCHED_LEAST)
-        return;
     for (int i = 0; i < count; i++)
         __builtin_prefetch(fd_of_event(epoll, i));
     for (int i = 0; i < count; i++)
@@ -273,11 +269,18 @@ __attribute__((always_inline)) static inline void fetch_ahead(const struct bide_
         const struct bide__waiter *waiter =
             bide__waitq_first(&fd_of_event(epoll, i)->waiting[BIDE__IN]);
         if (waiter != NULL) {
+            const char *stack = (const char *)waiter;
             __builtin_prefetch(waiter->task, 1);
             __builtin_prefetch(waiter->near, 1);
             __builtin_prefetch((const char *)waiter->near + 64, 1);
-            for (int line = 1; line <= WAITER_LINES; line++)
-                __builtin_prefetch((const char *)waiter + line * 64);
+            /* What was saved at the switch, and the frames that it returns through. */
+            __builtin_prefetch(stack - 128);
+            __builtin_prefetch(stack - 64);
+            __builtin_prefetch(stack + 64);
+            __builtin_prefetch(stack + 128);
+            __builtin_prefetch(stack + 192);
+            __builtin_prefetch(stack + 256);
+            __builtin_prefetch(stack + 320);
         }
     }
 }
