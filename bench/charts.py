@@ -219,14 +219,15 @@ def chart_among(record):
             lines.setdefault("bide", {})[tasks] = record[f"{work}_{tasks}_ns"]
             lines.setdefault("fcontext", {})[tasks] = record.get("fcontext_ns")
             lines.setdefault(peer, {})[tasks] = record[f"{work}_{tasks}_{peer}_ns"]
-    draw_lines(f"{bench}_peers", f"{bench}, by the number of ready tasks", "ns", names, lines)
+    what = "ns, by the number of ready tasks, less is better"
+    draw_lines(f"{bench}_peers", record["title"], what, names, lines)
 
 
 def chart_fresh(record):
     """<figure>_<unit> is ours, <figure>_<peer>_<unit> each other one's."""
     units = {"s": "s", "bytes": "bytes each", "cpu_s": "CPU seconds"}
     words = {"tasks": "tasks that sleep", "callbacks": "timers, no tasks"}
-    bench, panels = record["bench"], {}
+    bench, title, panels = record["bench"], record["title"], {}
     names = {**NAMES_OF, **{key: name or key for key, name in record["peers"].items()}}
     count = record.get("tasks", record.get("timers", 0))
     for key, figure in record.items():
@@ -237,9 +238,9 @@ def chart_fresh(record):
                 **{peer: record.get(f"{what}_{peer}_{unit}") for peer in names}, "bide": figure})
     if "callbacks" in panels:  # which has contenders of its own
         for what, panel in panels.items():
-            draw_bars(f"{bench}_{what}", f"{bench}, {count:,}", names, [panel])
+            draw_bars(f"{bench}_{what}", f"{title}, {count:,}", names, [panel])
     else:
-        draw_bars(bench, f"{bench}, {count:,}", names, list(panels.values()))
+        draw_bars(bench, f"{title}, {count:,}", names, list(panels.values()))
 
 
 def chart_numbers(record):

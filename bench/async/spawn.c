@@ -215,6 +215,7 @@ int main(void)
     bench_target_most("calls_per_task", calls_each, 0);
 
     bench_json_open("async/spawn");
+    bench_json_title("Spawn and await");
     bench_json_number("rounds", rounds);
     bench_json_contenders(contenders, CONTENDERS, "to_fcontext");
     peers_json();

@@ -192,7 +192,7 @@ static void family(const char *heading, size_t family, int rounds)
         for (size_t i = 0; i < 2; i++) /* the first round does not count */
             printf("%-34s %10.1f\n", i ? "bide_copy, passed" : "read and write, passed",
                    bench_spread_of(elapsed[family | i] + 1, rounds).median);
-    bench_json_open("copy");
+    bench_json_open("io/copy");
     printf(",\"family\":\"%s\",\"bytes\":%zu", family & UNIX ? "unix" : "tcp",
            family & SHORT ? bytes_short : bytes_long);
     bench_json_contenders(contenders, 2, "to_loop");

@@ -203,6 +203,7 @@ int main(void)
     bench_target_most("warm_start_s", warm.of[START_S], 5.0 * (double)tasks / TASKS);
 
     bench_json_open("sched/sleep");
+    bench_json_title("Sleeping tasks");
     bench_json_number("tasks", (double)tasks);
     json_run("cold", &cold);
     json_run("warm", &warm);

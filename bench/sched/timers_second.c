@@ -209,6 +209,7 @@ int main(void)
     printf("\n");
 
     bench_json_open("sched/timers_second");
+    bench_json_title("Timers that all come due within a second");
     bench_json_number("timers", (double)count);
     json_all_peers();
     fresh_json(tasks, TASKS, "tasks", "cpu_s", 0);

@@ -196,6 +196,7 @@ int main(void)
     bench_target_most("yield_100000_ns_to_fcontext", contenders[HUNDRED_THOUSAND].ratio.median, 8);
 
     bench_json_open("sched/yield");
+    bench_json_title("A yield among ready tasks");
     bench_json_number("rounds", rounds);
     bench_json_contenders(contenders, contender_count, "to_fcontext");
     peers_json();
