@@ -111,7 +111,9 @@ static size_t advance(struct iovec *pieces, size_t count, size_t bytes)
     return used;
 }
 
-ssize_t bide__stream_write_all(bide_stream *stream, struct iovec *pieces, size_t count)
+/* Inlined where the number of pieces is known. */
+__attribute__((always_inline)) static inline ssize_t
+write_pieces(bide_stream *stream, struct iovec *pieces, size_t count)
 {
     size_t done = 0, used = count == 0 || pieces->iov_len > 0 ? 0 : advance(pieces, count, 0);
     ssize_t wrote = stream->write_error;
@@ -130,6 +132,11 @@ ssize_t bide__stream_write_all(bide_stream *stream, struct iovec *pieces, size_t
     return bide__stream_outcome(stream, done, wrote < 0 ? wrote : 0, &stream->write_error);
 }
 
+ssize_t bide__stream_write_all(bide_stream *stream, struct iovec *pieces, size_t count)
+{
+    return write_pieces(stream, pieces, count);
+}
+
 ssize_t bide_write(bide_stream *stream, const void *buf, size_t bytes)
 {
     struct iovec piece = {.iov_base = (void *)(uintptr_t)buf, .iov_len = bytes};
@@ -137,7 +144,7 @@ ssize_t bide_write(bide_stream *stream, const void *buf, size_t bytes)
 
     if (wrote < 0)
         return wrote;
-    wrote = bide__stream_write_all(stream, &piece, 1);
+    wrote = write_pieces(stream, &piece, 1);
     bide__stream_write_end(stream);
     return wrote;
 }
