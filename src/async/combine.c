@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "async/combine.h"
 #include "async/future.h"
 #include "async/handle.h"
 #include "sched/report.h"
@@ -23,7 +24,8 @@ struct entry {
 struct combination {
     struct bide__waiter waiter;
     int count;
-    int first; /* the index of the first that ended; -1 before */
+    int first;      /* the index of the first that ended; -1 before */
+    bool needs_all; /* and not only one of them */
     struct entry entries[MOST];
 };
 
@@ -37,6 +39,20 @@ static void ended(struct bide__watch *watch, struct bide_task *task)
     if (all->first < 0)
         all->first = (int)(entry - all->entries);
     bide__wake(&all->waiter, 0);
+}
+
+const struct bide_task *bide__combine_waits_for(const struct bide_task *task)
+{
+    for (const struct bide__list *at = task->watches.next; at != &task->watches; at = at->next) {
+        const struct bide__watch *watch = BIDE__CONTAINER(at, struct bide__watch, link);
+        const struct combination *all;
+        if (watch->ended != ended)
+            continue;
+        all = BIDE__CONTAINER(watch, struct entry, watch)->all;
+        if (all->needs_all)
+            return all->waiter.owner;
+    }
+    return NULL;
 }
 
 static int deadlock(const struct bide_task *self, const struct bide_task *task,
@@ -64,6 +80,7 @@ static int begin(struct combination *all, const uintptr_t *handles, int count, c
     all->waiter.site = site;
     all->count = count;
     all->first = -1;
+    all->needs_all = false;
     for (int i = 0; i < count; i++) {
         struct bide_task *task = bide__handle_task(handles[i], call, site);
         if (bide__handle_leads_to(task, self))
@@ -98,6 +115,22 @@ static int park(struct combination *all, bool passes_cancel)
     return bide__park(&all->waiter);
 }
 
+/*
+ * Somebody may have begun to wait for us while we were about to run, and so were seen to wait for
+ * nobody.
+ */
+static int look_again(const struct combination *all)
+{
+    const struct bide_task *self = all->waiter.owner;
+
+    for (int i = 0; i < all->count; i++) {
+        const struct entry *entry = &all->entries[i];
+        if (!entry->has_ended && bide__handle_leads_to(entry->task, self))
+            return deadlock(self, entry->task, all->waiter.site);
+    }
+    return 0;
+}
+
 static bool any_pending(const struct combination *all, bool futures_too)
 {
     for (int i = 0; i < all->count; i++) {
@@ -114,6 +147,8 @@ static void end_tasks(struct combination *all)
     for (int i = 0; i < all->count; i++)
         if (!all->entries[i].has_ended && !all->entries[i].task->is_future)
             bide__task_cancel(all->entries[i].task, -ECANCELED);
+    if (any_pending(all, false))
+        look_again(all); /* a report; what was begun has to end */
     while (any_pending(all, false))
         park(all, true);
 }
@@ -144,13 +179,17 @@ int bide__await_all(const uintptr_t *handles, int count, const bide_site *site)
 
     if (err < 0)
         return err;
+    all.needs_all = true;
     if (!any_pending(&all, true))
         bide__budget_spend(self->loop);
-    while (self->cancel_code == 0 && any_pending(&all, true))
+    while (err == 0 && self->cancel_code == 0 && any_pending(&all, true)) {
         park(&all, false);
-    err = self->cancel_code;
-    if (any_pending(&all, true))
+        err = look_again(&all);
+    }
+    if (err == 0 && any_pending(&all, true)) {
+        err = self->cancel_code;
         end_tasks(&all);
+    }
     if (!any_pending(&all, true))
         err = 0;
     finish(&all);

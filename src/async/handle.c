@@ -4,6 +4,7 @@
  */
 #include "async/handle.h"
 
+#include "async/combine.h"
 #include "async/group.h"
 #include "sched/report.h"
 #include "sched/waitq.h"
@@ -31,10 +32,12 @@ static const struct bide_task *waits_for(const struct bide_task *task)
 
     if (awaiter != NULL && (awaiter->passes_cancel || awaiter->awaits == NULL))
         return awaiter->owner;
-    return task->is_member ? bide__group_waits_for(task) : NULL;
+    if (task->is_member)
+        return bide__group_waits_for(task);
+    return task->is_watched ? bide__combine_waits_for(task) : NULL;
 }
 
-/* It waits for several: in a group that it has opened, or in a race. */
+/* It waits for several: in a group that it has opened, in await_all, or in a race. */
 static bool waits_for_several(const struct bide_task *task)
 {
     const struct bide__waiter *waiter = task->waiter;

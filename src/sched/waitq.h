@@ -57,7 +57,9 @@ static inline void bide__park_last(struct bide_task *self, struct bide__waiter *
 {
     struct bide_loop *loop = self->loop;
 
-    bide__assert(self == loop->current && self->waiter == NULL);
+    bide__assert(self == loop->current);
+    if (__builtin_expect(self->waiter != NULL, 0))
+        bide__park_refused(self);
     waiter->task = self;
     self->waiter = waiter;
     bide__switch_last(loop, self, bide__next(loop));

@@ -380,3 +380,106 @@ TEST(async, callback_stays_cancelled)
 {
     CHECK_EQ(bide_test_run(calls_back_in_a_callback, NULL, 0, NULL), 0);
 }
+
+static task(int) ring_joiner;
+static bool is_ring_closed_late;
+static int ring_of_awaiter, ring_of_joiner;
+
+static async(int, sleeps_for, bide_time, ns)
+{
+    return bide_sleep(ns);
+}
+
+static async(int, awaits_its_joiner)
+{
+    bide_sleep(10);
+    return ring_of_awaiter = await(ring_joiner);
+}
+
+static async(int, joins_its_awaiter)
+{
+    task(int) other = spawn(sleeps_for, is_ring_closed_late ? 10 : 1);
+    task(int) awaiter = spawn(awaits_its_joiner);
+
+    with_timeout (200) {
+        ring_of_joiner = await_all(other, awaiter);
+    }
+    await(other);
+    if (ring_of_joiner == -EDEADLK) { /* then the other one waits for us, and gets this */
+        detach(awaiter);
+        return 3;
+    }
+    await(awaiter);
+    return 4;
+}
+
+static int joins_in_a_ring(void *arg)
+{
+    (void)arg;
+    ring_of_awaiter = ring_of_joiner = 1;
+    ring_joiner = spawn(joins_its_awaiter);
+    bide_sleep(1000);
+    if (ring_of_joiner == -EDEADLK) {
+        CHECK_EQ(ring_of_awaiter, 3);
+    } else {
+        CHECK_EQ(ring_of_joiner, 0);
+        CHECK_EQ(ring_of_awaiter, -EDEADLK); /* which has spent the handle */
+    }
+    return 0;
+}
+
+/*
+ * Goal:   a ring that is closed through await_all is found by whoever closes it, also when the
+ *         joiner is just about to go on. No timeout ended it.
+ * Method: a task awaits the one that joins it and another; the other ends before, or at that time.
+ */
+TEST(async, ring_through_await_all_is_found)
+{
+    struct reports seen = {0};
+
+    bide_options quiet = REPORTS_INTO(&seen);
+
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        is_ring_closed_late = seed % 2;
+        CHECK_EQ(bide_test_run(joins_in_a_ring, NULL, seed, &quiet), 0);
+    }
+}
+
+static int waits_in_callback_under_a_shield;
+
+static void sends_under_a_shield(void *arg)
+{
+    chan(int) silent = arg;
+    int value;
+
+    with_shield (BIDE_SEC(1)) {
+        if (waits_in_callback_under_a_shield == 0)
+            chan_recv(silent, &value);
+        else
+            chan_send(silent, 1);
+    }
+}
+
+static int calls_back_to_wait_for_a_channel(void *arg)
+{
+    bide_callback callback;
+    task(int) t = spawn(seven);
+
+    (void)arg;
+    on_done(t, &callback, sends_under_a_shield, chan_new(int, 0));
+    await(t);
+    return 0;
+}
+
+/*
+ * Goal:   a channel call that would wait in a callback, under a shield, is told so like any other.
+ * Method: it ended in an assertion of ours.
+ */
+TEST(async, callback_that_waits_for_a_channel_is_named)
+{
+    for (int i = 0; i < 2; i++) {
+        waits_in_callback_under_a_shield = i;
+        EXPECT_DEATH(bide_test_run(calls_back_to_wait_for_a_channel, NULL, 0, NULL),
+                     "a callback of on_done that runs in task 'seven'");
+    }
+}
