@@ -204,8 +204,7 @@ ssize_t bide_read_exact(bide_stream *stream, void *buf, size_t bytes)
     if (got < 0)
         return got;
     got = read_exact(stream, buf, bytes);
-    bide__stream_read_end(stream);
-    return got;
+    return bide__stream_read_end(stream, got);
 }
 
 /* Skip what was not read yet. Not inlined: only who needs the scratch pays for its stack pages. */
@@ -240,8 +239,7 @@ ssize_t bide_skip(bide_stream *stream, size_t bytes)
     got = (ssize_t)done;
     if (done < bytes)
         got = skip_unread(stream, done, bytes);
-    bide__stream_read_end(stream);
-    return got;
+    return bide__stream_read_end(stream, got);
 }
 
 /* Hand over the first `bytes` buffered bytes, with a zero byte after them. */
@@ -304,8 +302,7 @@ ssize_t bide_read_until(bide_stream *stream, char *buf, size_t size, const void 
     got = size == 0              ? -EMSGSIZE
           : delimiter_bytes == 0 ? -EINVAL
                                  : read_until(stream, buf, size, delimiter, delimiter_bytes);
-    bide__stream_read_end(stream);
-    return got;
+    return bide__stream_read_end(stream, got);
 }
 
 ssize_t bide_read_line(bide_stream *stream, char *line, size_t size)
@@ -326,8 +323,8 @@ ssize_t bide_peek(bide_stream *stream, const char **data, size_t least)
         got = (ssize_t)buffered;
     else if (got != -EMSGSIZE && got != -ENOMEM)
         got = bide__stream_outcome(stream, buffered, got < 0 ? got : 0, &stream->read_error);
+    got = bide__stream_read_end(stream, got);
     if (got >= 0)
-        *data = buffered > 0 ? stream->buf + stream->start : "";
-    bide__stream_read_end(stream);
+        *data = got > 0 ? stream->buf + stream->start : "";
     return got;
 }

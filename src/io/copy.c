@@ -79,17 +79,20 @@ static struct step read_and_write(struct copying *copying)
     bide_stream *from = copying->from;
     ssize_t got = bide__stream_fill(from, 1), wrote;
     size_t bytes = bide__stream_buffered(from);
+    struct iovec piece;
 
     if (got <= 0)
         return read_failed(copying, got);
     note_piece(copying, bytes);
-    wrote = bide__stream_write_all(
-        copying->to, &(struct iovec){.iov_base = from->buf + from->start, .iov_len = bytes}, 1);
+    piece = (struct iovec){.iov_base = from->buf + from->start, .iov_len = bytes};
+    wrote = bide__stream_write_all(copying->to, &piece, 1);
+    /* Of a destination that was closed, only the piece says how much it has got. */
+    bytes = wrote >= 0 ? (size_t)wrote : bytes - piece.iov_len;
+    bide__stream_consume(from, bytes);
+    copying->done += bytes;
     if (wrote < 0)
         return write_failed(copying, wrote);
-    bide__stream_consume(from, (size_t)wrote);
-    copying->done += (size_t)wrote;
-    if ((size_t)wrote < bytes)
+    if (bide__stream_buffered(from) > 0)
         return last((ssize_t)copying->done);
     return next_turn(copying);
 }
@@ -241,8 +244,7 @@ ssize_t bide_copy(bide_stream *to, bide_stream *from)
     copied = bide__stream_write_begin(to, "bide_copy");
     if (copied == 0) {
         copied = copy(to, from);
-        bide__stream_write_end(to);
+        copied = bide__stream_write_end(to, copied);
     }
-    bide__stream_read_end(from);
-    return copied;
+    return bide__stream_read_end(from, copied);
 }

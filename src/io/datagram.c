@@ -167,10 +167,13 @@ int bide__datagram_enter(bide_datagram *datagram, const char *call)
     return 0;
 }
 
-void bide__datagram_exit(bide_datagram *datagram)
+ssize_t bide__datagram_exit(bide_datagram *datagram, ssize_t result)
 {
-    let_go(datagram);
     bide__budget_spend(bide__loop_here);
+    if (result >= 0 && !bide__datagram_is_open(datagram))
+        result = -EBADF;
+    let_go(datagram);
+    return result;
 }
 
 int bide__datagram_enter_recv(bide_datagram *datagram, const char *call)
@@ -179,18 +182,19 @@ int bide__datagram_enter_recv(bide_datagram *datagram, const char *call)
 
     if (err < 0)
         return err;
-    if (datagram->is_receiving) {
-        bide__datagram_exit(datagram);
-        return -EBUSY;
-    }
+    if (datagram->is_receiving)
+        return (int)bide__datagram_exit(datagram, -EBUSY);
     datagram->is_receiving = true;
     return 0;
 }
 
-void bide__datagram_exit_recv(bide_datagram *datagram)
+ssize_t bide__datagram_exit_recv(bide_datagram *datagram, ssize_t result)
 {
+    datagram->users++; /* others may run before it is left */
+    result = bide__datagram_exit(datagram, result);
     datagram->is_receiving = false;
-    bide__datagram_exit(datagram);
+    let_go(datagram);
+    return result;
 }
 
 void bide__datagram_address_came(bide_address *address, socklen_t bytes)
@@ -231,8 +235,7 @@ ssize_t bide_datagram_recv(bide_datagram *datagram, void *buf, size_t size, bide
             *from = address;
         }
     }
-    bide__datagram_exit_recv(datagram);
-    return got > 0 && (size_t)got > size ? -EMSGSIZE : got;
+    return bide__datagram_exit_recv(datagram, got > 0 && (size_t)got > size ? -EMSGSIZE : got);
 }
 
 int bide__datagram_wait_to_send(bide_datagram *datagram, uint32_t seen, const bide_address *to)
@@ -282,8 +285,7 @@ ssize_t bide_datagram_send(bide_datagram *datagram, const void *buf, size_t byte
             sent = -EAGAIN;
         }
     }
-    bide__datagram_exit(datagram);
-    return sent;
+    return bide__datagram_exit(datagram, sent);
 }
 
 static int socket_name(bide_datagram *datagram, bool of_peer, bide_address *address)

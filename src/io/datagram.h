@@ -45,14 +45,14 @@ static inline bool bide__datagram_is_open(const bide_datagram *datagram)
 
 /*
  * Begin and end a call that may park. Begin returns 0, or what the call then returns: a code that
- * was seen or -EBADF.
+ * was seen or -EBADF. The end returns the result, or -EBADF when it was closed meanwhile.
  */
 int bide__datagram_enter(bide_datagram *datagram, const char *call);
-void bide__datagram_exit(bide_datagram *datagram);
+ssize_t bide__datagram_exit(bide_datagram *datagram, ssize_t result);
 
 /* The same of receiving calls, one at a time: -EBUSY. */
 int bide__datagram_enter_recv(bide_datagram *datagram, const char *call);
-void bide__datagram_exit_recv(bide_datagram *datagram);
+ssize_t bide__datagram_exit_recv(bide_datagram *datagram, ssize_t result);
 
 /*
  * Wait until sending is worth another try. `seen` as for bide__fd_wait; `to` is where to, NULL or

@@ -114,8 +114,7 @@ int bide_datagram_recv_many(bide_datagram *datagram, bide_message *messages, int
             got = -EAGAIN;
         }
     }
-    bide__datagram_exit_recv(datagram);
-    return got;
+    return (int)bide__datagram_exit_recv(datagram, got);
 }
 
 /* Sending. */
@@ -276,6 +275,5 @@ int bide_datagram_send_many(bide_datagram *datagram, bide_message *messages, int
     /* The network says it once, so it must not get lost behind what was sent before. */
     if (done > 0 && err == -ECONNREFUSED && datagram->family != AF_UNIX)
         datagram->refused = err;
-    bide__datagram_exit(datagram);
-    return done > 0 && err != -EBADF ? done : err;
+    return (int)bide__datagram_exit(datagram, done > 0 && err != -EBADF ? done : err);
 }

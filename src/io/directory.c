@@ -83,7 +83,9 @@ int bide_directory_next(bide_directory *directory, bide_directory_entry *entry)
         return bide__cancel_seen(self);
     if (directory->is_read)
         return -EBUSY;
+    directory->is_read = true;
     bide__budget_spend(self->loop);
+    directory->is_read = false;
     while ((got = fill(directory)) > 0) {
         const char *raw = directory->entries + directory->at;
         const char *name = raw + offsetof(struct entry, name);

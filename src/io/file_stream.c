@@ -144,7 +144,8 @@ static ssize_t file_stream_write(bide_stream *stream, struct iovec *pieces, size
         return -EBUSY;
     if (is_positioned(fs)) { /* what was read ahead has not been read */
         fs->position -= (int64_t)bide__stream_buffered(stream);
-        bide__stream_drop(stream);
+        stream->start = stream->end =
+            0; /* the buffer stays: a peek may have shown what is written */
     }
     if (fs->held == OUT_BYTES || (fs->held > 0 && pieces[0].iov_len >= OUT_BYTES)) {
         err = flush(fs, "write");

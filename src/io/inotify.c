@@ -160,8 +160,10 @@ int bide_inotify_next(bide_inotify *inotify, bide_inotify_event *event)
     bytes = peek(inotify, event);
     if (bytes > 0)
         inotify->at += (size_t)bytes;
-    leave(inotify);
     bide__budget_spend(self->loop);
+    if (bytes > 0 && inotify->is_closed)
+        bytes = -EBADF;
+    leave(inotify);
     return bytes < 0 ? bytes : 0;
 }
 

@@ -244,6 +244,7 @@ static int accept_next(bide_listener *listener, bide_stream **out)
 int bide_accept(bide_listener *listener, bide_stream **out)
 {
     struct bide_task *self = bide__task_need("bide_accept");
+    bide_stream *stream;
     int err;
 
     if (self->cancel_code != 0)
@@ -254,10 +255,16 @@ int bide_accept(bide_listener *listener, bide_stream **out)
         return -EBUSY;
     listener->is_accepting = true;
     bide__listener_hold(listener);
-    err = accept_next(listener, out);
+    err = accept_next(listener, &stream);
+    bide__budget_spend(self->loop);
+    if (err == 0 && listener->is_closed) {
+        bide_close(stream);
+        err = -EBADF;
+    }
+    if (err == 0)
+        *out = stream;
     listener->is_accepting = false;
     bide__listener_let_go(listener);
-    bide__budget_spend(self->loop);
     return err;
 }
 

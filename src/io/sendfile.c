@@ -112,7 +112,7 @@ ssize_t bide_sendfile(bide_stream *to, bide_file *from, int64_t offset, size_t b
         if (err == 0 && s.done == 0)
             err = s.file_error;
         err = bide__stream_outcome(to, s.done, err, &to->write_error);
-        bide__stream_write_end(to);
+        err = bide__stream_write_end(to, err);
     }
     bide__file_leave(from);
     return err;

@@ -30,6 +30,14 @@ void bide__stream_free(bide_stream *stream)
     stream->ops->destroy(stream);
 }
 
+ssize_t bide__stream_let_others(const bide_stream *stream, ssize_t result)
+{
+    bool was_closed = stream->is_closed;
+
+    bide__budget_gone(bide__loop_here);
+    return stream->is_closed && !was_closed ? -EBADF : result;
+}
+
 int bide__stream_refuse(const bide_stream *stream, struct bide_task *self)
 {
     if (self->cancel_code != 0)
@@ -93,8 +101,7 @@ ssize_t bide_read(bide_stream *stream, void *buf, size_t bytes)
     } else {
         got = bide__stream_more(stream, buf, bytes);
     }
-    bide__stream_read_end(stream);
-    return got;
+    return bide__stream_read_end(stream, got);
 }
 
 /* Take `count` bytes off the front of the pieces. Returns how many pieces are used up. */
@@ -102,8 +109,10 @@ static size_t advance(struct iovec *pieces, size_t count, size_t bytes)
 {
     size_t used = 0;
 
-    while (used < count && bytes >= pieces[used].iov_len)
-        bytes -= pieces[used++].iov_len;
+    while (used < count && bytes >= pieces[used].iov_len) {
+        bytes -= pieces[used].iov_len;
+        pieces[used++].iov_len = 0;
+    }
     if (used < count) {
         pieces[used].iov_base = (char *)pieces[used].iov_base + bytes;
         pieces[used].iov_len -= bytes;
@@ -145,8 +154,7 @@ ssize_t bide_write(bide_stream *stream, const void *buf, size_t bytes)
     if (wrote < 0)
         return wrote;
     wrote = write_pieces(stream, &piece, 1);
-    bide__stream_write_end(stream);
-    return wrote;
+    return bide__stream_write_end(stream, wrote);
 }
 
 ssize_t bide_writev(bide_stream *stream, const struct iovec *pieces, int count)
@@ -173,8 +181,7 @@ ssize_t bide_writev(bide_stream *stream, const struct iovec *pieces, int count)
         count -= (int)some;
     }
     wrote = bide__stream_outcome(stream, done, wrote < 0 ? wrote : 0, &stream->write_error);
-    bide__stream_write_end(stream);
-    return wrote;
+    return bide__stream_write_end(stream, wrote);
 }
 
 /* A text that did not fit on the stack. */
@@ -224,8 +231,7 @@ int bide_flush(bide_stream *stream)
         err = stream->ops->flush(stream);
     if (stream->is_closed)
         err = -EBADF;
-    bide__stream_write_end(stream);
-    return err;
+    return (int)bide__stream_write_end(stream, err);
 }
 
 int bide_shutdown_write(bide_stream *stream)

@@ -75,6 +75,9 @@ void bide__stream_init(bide_stream *stream, const struct bide__stream_ops *ops);
 /* What a call that may not go on returns: the scope's error, -EBADF or -EBUSY. */
 int bide__stream_refuse(const bide_stream *stream, struct bide_task *self);
 
+/* The budget is gone: let others run, inside a call. Returns its result, or -EBADF. */
+ssize_t bide__stream_let_others(const bide_stream *stream, ssize_t result);
+
 /* The last call has left a stream that is closed: free it. */
 void bide__stream_free(bide_stream *stream);
 
@@ -107,12 +110,15 @@ static inline int bide__stream_enter(bide_stream *stream, bool *is_busy, const c
     return 0;
 }
 
-static inline void bide__stream_leave(bide_stream *stream, bool *is_busy)
+/* Returns the call's result. Others may run before it is left, and close the stream: -EBADF. */
+static inline ssize_t bide__stream_leave(bide_stream *stream, bool *is_busy, ssize_t result)
 {
     bide__assert(*is_busy);
+    if (__builtin_expect(--bide__loop_here->budget <= 0, 0))
+        result = bide__stream_let_others(stream, result);
     *is_busy = false;
     bide__stream_let_go(stream);
-    bide__budget_spend(bide__loop_here);
+    return result;
 }
 
 static inline int bide__stream_read_begin(bide_stream *stream, const char *call)
@@ -120,9 +126,9 @@ static inline int bide__stream_read_begin(bide_stream *stream, const char *call)
     return bide__stream_enter(stream, &stream->is_read, call);
 }
 
-static inline void bide__stream_read_end(bide_stream *stream)
+static inline ssize_t bide__stream_read_end(bide_stream *stream, ssize_t result)
 {
-    bide__stream_leave(stream, &stream->is_read);
+    return bide__stream_leave(stream, &stream->is_read, result);
 }
 
 static inline int bide__stream_write_begin(bide_stream *stream, const char *call)
@@ -130,9 +136,9 @@ static inline int bide__stream_write_begin(bide_stream *stream, const char *call
     return bide__stream_enter(stream, &stream->is_written, call);
 }
 
-static inline void bide__stream_write_end(bide_stream *stream)
+static inline ssize_t bide__stream_write_end(bide_stream *stream, ssize_t result)
 {
-    bide__stream_leave(stream, &stream->is_written);
+    return bide__stream_leave(stream, &stream->is_written, result);
 }
 
 /*

@@ -317,13 +317,13 @@ int bide_fds_next(bide_fds *fds, int *number)
         return -EBUSY;
     fds->is_waited = true;
     ready = wait_next(fds, number);
+    bide__budget_spend(self->loop);
     fds->is_waited = false;
     if (fds->is_closed) {
         free(fds->watched);
         free(fds);
         return -EBADF;
     }
-    bide__budget_spend(self->loop);
     return ready;
 }
 

@@ -65,6 +65,45 @@ TEST(files, longest_name_can_be_replaced)
     CHECK_EQ(bide_run(replaces_a_long_name, directory, NULL), 0);
 }
 
+static int writes_what_a_peek_showed(void *arg)
+{
+    static char text[200000], got[sizeof text];
+    const char *data;
+    bide_stream *stream;
+    bide_file *file;
+    char path[64];
+
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)(i * 7 + (i >> 8));
+    snprintf(path, sizeof path, "%s/both", (const char *)arg);
+    for (size_t bytes = 5; bytes <= sizeof text; bytes *= 40) {
+        CHECK_EQ(bide_file_write_all(path, text, sizeof text, 0600, 0), 0);
+        CHECK_EQ(bide_file_open(path, O_RDWR, 0, &file), 0);
+        CHECK_EQ(bide_file_stream(file, &stream), 0);
+        CHECK_EQ(bide_stream_set_limit(stream, sizeof text), 0);
+        CHECK(bide_peek(stream, &data, bytes) >= (ssize_t)bytes);
+        CHECK_EQ(bide_write(stream, data, bytes), (ssize_t)bytes);
+        CHECK_EQ(bide_flush(stream), 0);
+        CHECK_EQ(bide_read_exact(stream, got, sizeof got), (ssize_t)(sizeof got - bytes));
+        CHECK(memcmp(got, text + bytes, sizeof got - bytes) == 0);
+        bide_close(stream);
+    }
+    CHECK_EQ(bide_path_unlink(path), 0);
+    return bide_path_rmdir(arg);
+}
+
+/*
+ * Goal:   what a peek has shown can be written to the same stream of a file. It was gone by then.
+ * Method: few bytes and many, where reading and writing share a position.
+ */
+TEST(files, peeked_bytes_can_be_written_back)
+{
+    char directory[] = "/tmp/bide-files-XXXXXX";
+
+    CHECK(mkdtemp(directory) != NULL);
+    CHECK_EQ(bide_run(writes_what_a_peek_showed, directory, NULL), 0);
+}
+
 static int sends_from_the_end_of_the_world(void *arg)
 {
     bide_stream *pair[2];

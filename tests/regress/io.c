@@ -5,6 +5,7 @@
 #include <bide.h>
 
 #include <bide/short.h>
+#include <bide/testing.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -251,4 +252,131 @@ static int lowers_the_limit(void *arg)
 TEST(io, lowered_limit_holds)
 {
     CHECK_EQ(bide_run(lowers_the_limit, NULL, NULL), 0);
+}
+
+static async(int, reads_bytes, bide_stream *, stream)
+{
+    ssize_t got;
+    char byte;
+
+    do
+        got = bide_read(stream, &byte, 1);
+    while (got > 0);
+    return (int)got;
+}
+
+static async(int, looks_at_bytes, bide_stream *, stream)
+{
+    const char *data;
+    ssize_t got;
+
+    while ((got = bide_peek(stream, &data, 1)) > 0)
+        CHECK_EQ(data[0], 0);
+    return (int)got;
+}
+
+static int closes_while_others_run(void *arg)
+{
+    static char zeros[1000];
+    bide_stream *ends[2];
+    char byte;
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(bide_stream_pair(ends), 0);
+        CHECK_EQ(bide_write(ends[1], zeros, sizeof zeros), (ssize_t)sizeof zeros);
+        task(int) user = i == 0 ? spawn(reads_bytes, ends[0]) : spawn(looks_at_bytes, ends[0]);
+        bide_yield(); /* until its budget is gone, in the middle of a call */
+        CHECK_EQ(bide_read(ends[0], &byte, 1), -EBUSY);
+        bide_close(ends[0]);
+        CHECK_EQ(await(user), -EBADF);
+        bide_close(ends[1]);
+    }
+    return 0;
+}
+
+/*
+ * Goal:   a call that yields because its budget is gone is still inside: a close gives -EBADF, a
+ *         second reader -EBUSY. It returned what it had, of a stream that was gone; and what a peek
+ *         showed was another stream's by then.
+ * Method: reads and peeks that never wait, and a close after a turn of theirs.
+ */
+TEST(io, call_out_of_budget_is_still_inside)
+{
+    CHECK_EQ(bide_test_run(closes_while_others_run, NULL, 0, NULL), 0);
+}
+
+static async(int, accepts_all, bide_listener *, listener)
+{
+    bide_stream *stream;
+    int err;
+
+    while ((err = bide_accept(listener, &stream)) == 0)
+        bide_close(stream);
+    return err;
+}
+
+static int closes_while_accepting(void *arg)
+{
+    bide_listener *listener;
+    int plain[100];
+    char text[64];
+
+    (void)arg;
+    CHECK_EQ(bide_listen("tcp://127.0.0.1:0", NULL, &listener), 0);
+    CHECK_EQ(bide_listener_address(listener, text, sizeof text), 0);
+    for (int i = 0; i < 100; i++)
+        CHECK((plain[i] = plain_dial(text)) >= 0);
+    task(int) acceptor = spawn(accepts_all, listener);
+    bide_yield();
+    bide_listener_close(listener);
+    CHECK_EQ(await(acceptor), -EBADF);
+    for (int i = 0; i < 100; i++)
+        close(plain[i]);
+    return 0;
+}
+
+/*
+ * Goal:   the same of accepting.
+ * Method: a hundred connections in the queue, and a close after 64 of them.
+ */
+TEST(io, accept_out_of_budget_is_still_inside)
+{
+    CHECK_EQ(bide_run(closes_while_accepting, NULL, NULL), 0);
+}
+
+static async(int, copies_all, bide_stream *, to, bide_stream *, from)
+{
+    return (int)bide_copy(to, from);
+}
+
+static int closes_a_destination(void *arg)
+{
+    static char bytes[64 * 1024];
+    bide_stream *source[2], *sink[2];
+
+    (void)arg;
+    CHECK_EQ(bide_stream_pair(source), 0);
+    CHECK_EQ(bide_stream_pair(sink), 0);
+    CHECK_EQ(bide_write(sink[0], bytes, sizeof bytes - 30000), (ssize_t)sizeof bytes - 30000);
+    CHECK_EQ(bide_write(source[1], bytes, 60000), 60000);
+    bide_shutdown_write(source[1]);
+    task(int) copier = spawn(copies_all, sink[0], source[0]);
+    bide_sleep(1);
+    bide_close(sink[0]);
+    CHECK_EQ(await(copier), -EBADF);
+    CHECK_EQ(bide_read_exact(source[0], bytes, sizeof bytes), 30000);
+    for (int i = 0; i < 2; i++)
+        bide_close(source[i]);
+    bide_close(sink[1]);
+    return 0;
+}
+
+/*
+ * Goal:   what a destination got before it was closed does not stay in the source.
+ * Method: room for half of what is copied, then a close.
+ */
+TEST(io, copy_to_a_closed_stream_consumes_what_went)
+{
+    CHECK_EQ(bide_test_run(closes_a_destination, NULL, 0, NULL), 0);
 }
