@@ -42,6 +42,7 @@ struct request {
     const char *status; /* "200 OK", or what is wrong with it */
     bool is_head;       /* to be answered without a body */
     bool is_1_0;        /* HTTP/1.0, which closes unless asked to keep the connection */
+    bool keeps, ends;   /* what Connection says; and Expect, which is not met */
     bool closes;
     unsigned hosts, lengths; /* how often Host and Content-Length were there */
     size_t body_bytes;       /* to be passed over */
@@ -85,6 +86,12 @@ static bool take_line(const char **at, struct span *line)
     return *end == '\n';
 }
 
+/* What a token, as the name of a field, consists of (RFC 9110, section 5.6.2). */
+static const bool is_token[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['^' ... 'z'] = true, ['#' ... '\''] = true,
+    ['!'] = true,         ['*'] = true,         ['+'] = true,         ['-'] = true,
+    ['.'] = true,         ['|'] = true,         ['~'] = true};
+
 /* Take off what stands before the delimiter, and the delimiter; all of it where there is none. */
 static struct span take(struct span *rest, char delimiter)
 {
@@ -115,17 +122,29 @@ static bool is_word(struct span text, const char *word)
     return text.bytes == strlen(word) && strncasecmp(text.at, word, text.bytes) == 0;
 }
 
+static bool has_any(struct span text, const char *bytes)
+{
+    for (; *bytes != '\0'; bytes++)
+        if (memchr(text.at, *bytes, text.bytes) != NULL)
+            return true;
+    return false;
+}
+
 /* This and the next two return NULL, or the status to refuse the request with. */
 static const char *parse_request_line(struct request *request, struct span line)
 {
     struct span method = take(&line, ' '), target = take(&line, ' '), version = trim(line);
 
-    if (method.bytes == 0 || target.bytes == 0 || version.bytes != strlen("HTTP/1.1") ||
-        memcmp(version.at, "HTTP/", 5) != 0)
+    if (method.bytes == 0 || version.bytes != strlen("HTTP/1.1") ||
+        memcmp(version.at, "HTTP/", 5) != 0 || !isdigit((unsigned char)version.at[5]) ||
+        !isdigit((unsigned char)version.at[7]))
+        return "400 Bad Request";
+    if (target.bytes == 0 || has_any(target, "\t") ||
+        (target.at[0] != '/' && !has_any(target, ":")))
         return "400 Bad Request";
     if (memcmp(version.at, "HTTP/1.", 7) != 0)
         return "505 HTTP Version Not Supported";
-    request->is_1_0 = request->closes = version.at[7] == '0';
+    request->is_1_0 = version.at[7] == '0';
     request->is_head = method.bytes == 4 && memcmp(method.at, "HEAD", 4) == 0;
     if (!request->is_head && (method.bytes != 3 || memcmp(method.at, "GET", 3) != 0))
         request->status = "405 Method Not Allowed"; /* which is no reason to close */
@@ -137,11 +156,15 @@ static const char *parse_field(struct request *request, struct span line)
     struct span name = take(&line, ':'), value = trim(line);
     char *end;
 
-    if (name.bytes == 0 || name.at[name.bytes] != ':' || is_blank(name.at[0]) ||
-        is_blank(name.at[name.bytes - 1]))
+    if (name.bytes == 0 || name.at[name.bytes] != ':')
         return "400 Bad Request";
+    for (size_t i = 0; i < name.bytes; i++)
+        if (!is_token[(unsigned char)name.at[i]])
+            return "400 Bad Request";
     if (is_word(name, "host")) {
         request->hosts++;
+        if (has_any(value, " \t,/@"))
+            return "400 Bad Request";
     } else if (is_word(name, "content-length")) {
         if (!isdigit((unsigned char)*value.at) || request->lengths++ > 0)
             return "400 Bad Request";
@@ -153,14 +176,12 @@ static const char *parse_field(struct request *request, struct span line)
     } else if (is_word(name, "transfer-encoding")) {
         return "501 Not Implemented";
     } else if (is_word(name, "expect")) {
-        request->closes = true; /* answered at once: nobody knows whether a body still comes */
+        request->ends = true; /* answered at once: nobody knows whether a body still comes */
     } else if (is_word(name, "connection")) {
         while (value.bytes > 0) {
             struct span word = trim(take(&value, ','));
-            if (is_word(word, "close"))
-                request->closes = true;
-            else if (is_word(word, "keep-alive") && request->is_1_0)
-                request->closes = false;
+            request->ends |= is_word(word, "close");
+            request->keeps |= is_word(word, "keep-alive");
         }
     }
     return NULL;
@@ -196,7 +217,10 @@ static struct request parse_head(struct span head)
     const char *refusal = head.bytes > HEAD_BYTES ? "431 Request Header Fields Too Large"
                                                   : parse_lines(&request, head.at);
 
-    return refusal == NULL ? request : (struct request){.status = refusal, .closes = true};
+    if (refusal != NULL)
+        return (struct request){.status = refusal, .is_head = request.is_head, .closes = true};
+    request.closes = request.ends || (request.is_1_0 && !request.keeps);
+    return request;
 }
 
 /* --- Answering */
