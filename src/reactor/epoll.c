@@ -269,18 +269,19 @@ __attribute__((always_inline)) static inline void fetch_ahead(const struct bide_
         const struct bide__waiter *waiter =
             bide__waitq_first(&fd_of_event(epoll, i)->waiting[BIDE__IN]);
         if (waiter != NULL) {
-            const char *stack = (const char *)waiter;
+            /* As numbers: some of it may be NULL, or above the stack. */
+            uintptr_t near = (uintptr_t)waiter->near, stack = (uintptr_t)waiter;
             __builtin_prefetch(waiter->task, 1);
-            __builtin_prefetch(waiter->near, 1);
-            __builtin_prefetch((const char *)waiter->near + 64, 1);
+            __builtin_prefetch((void *)near, 1);
+            __builtin_prefetch((void *)(near + 64), 1);
             /* What was saved at the switch, and the frames that it returns through. */
-            __builtin_prefetch(stack - 128);
-            __builtin_prefetch(stack - 64);
-            __builtin_prefetch(stack + 64);
-            __builtin_prefetch(stack + 128);
-            __builtin_prefetch(stack + 192);
-            __builtin_prefetch(stack + 256);
-            __builtin_prefetch(stack + 320);
+            __builtin_prefetch((void *)(stack - 128));
+            __builtin_prefetch((void *)(stack - 64));
+            __builtin_prefetch((void *)(stack + 64));
+            __builtin_prefetch((void *)(stack + 128));
+            __builtin_prefetch((void *)(stack + 192));
+            __builtin_prefetch((void *)(stack + 256));
+            __builtin_prefetch((void *)(stack + 320));
         }
     }
 }
