@@ -238,9 +238,9 @@ def chart_fresh(record):
                 **{peer: record.get(f"{what}_{peer}_{unit}") for peer in names}, "bide": figure})
     if "callbacks" in panels:  # which has contenders of its own
         for what, panel in panels.items():
-            draw_bars(f"{bench}_{what}", f"{title}, {count:,}", names, [panel])
+            draw_bars(f"{bench}_{what}", f"{title}, {count:,.0f}", names, [panel])
     else:
-        draw_bars(bench, f"{title}, {count:,}", names, list(panels.values()))
+        draw_bars(bench, f"{title}, {count:,.0f}", names, list(panels.values()))
 
 
 def chart_numbers(record):
